@@ -146,6 +146,22 @@ fn check(version: &str, flavour: TokioFlavour) {
     check_wakers(&fixture, &books, &format!("{version} {flavour:?}"));
 
     let info = &snapshot.header.runtimes[0];
+    if flavour.has_types() {
+        let queued = books.values().filter(|task| ["global queue", "not driven"].contains(&&*task.subject));
+        let (scheduler, about) = (&info.scheduler, format!("{version} {flavour:?} {:?}", info.scheduler));
+        assert_eq!(scheduler.global_queue, Some(queued.count() as u64), "{about}");
+        // Three workers run tasks that never end.
+        let idle = scheduler.workers.iter().filter(|worker| worker.status == "idle").count();
+        assert!(idle <= 2 && scheduler.workers.len() == 5, "{about}");
+        // The workers, two threads that run jobs, and none that waits for one.
+        assert_eq!((scheduler.threads, scheduler.idle_threads), (Some(5 + 2), Some(0)), "{about}");
+        let starved =
+            snapshot.header.warnings.iter().filter(|warning| warning.contains("is starved: 4 jobs wait"));
+        assert_eq!(starved.count(), 1, "{:?}", snapshot.header.warnings);
+    }
+    let ended = tasks.values().filter(|task| task.state == TaskState::Finished);
+    assert!(ended.clone().all(|task| task.reason.map(|id| snapshot.str(id)) == Some("finished, not joined")));
+    assert_eq!(ended.count(), 2, "{version} {flavour:?}: their handles are kept");
     assert_eq!((info.name.as_str(), info.version.clone()), ("tokio", Some(format!("tokio {version}"))));
     let workers = snapshot.tasks.iter().filter(|task| task.system).count();
     assert_eq!(workers, 2 + 1 + 2, "{version} {flavour:?}: the workers of all multi-thread runtimes");

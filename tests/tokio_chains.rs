@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use loiter::__test::symbols::types::Types;
 use loiter::process;
 use loiter::runtimes::{self, Pause, ReadOptions};
-use loiter::snapshot::{Snapshot, StackStatus, Task, TaskState};
+use loiter::snapshot::{Branch, HoldKind, LocationId, Snapshot, StackStatus, Task, TaskState};
 
 mod common;
 
@@ -29,6 +29,10 @@ struct Expected {
     awaits: Vec<Place>,
     /// What for. None: there may be more than is known.
     reason: Option<String>,
+    /// The branches at the innermost place: how deep each is, and where it awaits, innermost first.
+    branches: Vec<(u32, Vec<Place>)>,
+    /// The place that has the guard of a lock.
+    holds: Option<Place>,
 }
 
 fn sources() -> PathBuf {
@@ -36,11 +40,12 @@ fn sources() -> PathBuf {
 }
 
 /// The marks in the sources: `// @name` names a line; behind that, `= names: reason` and `= names ?` say where the task that
-/// is spawned on the line awaits.
+/// is spawned on the line awaits. Behind `|`, its branches: the names of each, `-` for one without frames, `>` before one
+/// that is within another. Behind `&`, the place with the guard of a lock.
 fn expected() -> BTreeMap<Place, Expected> {
     let mut names: BTreeMap<String, Place> = BTreeMap::new();
     let mut tasks: Vec<(Place, String)> = Vec::new();
-    for file in ["waits.rs", "chains.rs"].map(|name| sources().join(name)) {
+    for file in ["waits.rs", "chains.rs", "locks.rs"].map(|name| sources().join(name)) {
         for (text, line) in fs::read_to_string(&file).unwrap().lines().zip(1..) {
             let place = || (file.clone(), line);
             if let Some((_, mark)) = text.split_once("// @") {
@@ -54,20 +59,42 @@ fn expected() -> BTreeMap<Place, Expected> {
         }
     }
     let read = |((file, line), mark): (Place, String)| {
+        let (mark, holds) = mark.split_once('&').unwrap_or((&mark, ""));
+        let (mark, branches) = mark.split_once('|').unwrap_or((mark, ""));
         let (awaits, reason) = match mark.split_once(':') {
             Some((awaits, reason)) => (awaits, Some(reason.trim().to_owned())),
-            None => (mark.strip_suffix('?').unwrap(), None),
+            None => (mark.trim().strip_suffix('?').unwrap(), None),
         };
         let place = |name: &str| names[&format!("{}:{name}", file.display())].clone();
-        let awaits = awaits.split_whitespace().map(place).collect();
-        ((file, line), Expected { awaits, reason })
+        let places = |names: &str| -> Vec<Place> {
+            names.split_whitespace().filter(|name| *name != "-").map(place).collect()
+        };
+        let branch = |names: &str| {
+            let depth = names.matches('>').count() as u32 + 1;
+            (depth, places(&names.replace('>', "")))
+        };
+        let branches = branches.split(';').filter(|names| !names.trim().is_empty()).map(branch).collect();
+        let (awaits, holds) = (places(awaits), places(holds).pop());
+        ((file, line), Expected { awaits, reason, branches, holds })
     };
     tasks.into_iter().map(read).collect()
 }
 
 /// The frames of a task that are in the fixture, innermost first.
 fn own_frames(snapshot: &Snapshot, task: &Task) -> Vec<Place> {
-    let locations = snapshot.stack_of(task).iter().map(|id| &snapshot.code.locations[id.index()]);
+    places(snapshot, snapshot.stack_of(task))
+}
+
+/// The branches of a task: how deep each is, and its frames that are in the fixture.
+fn own_branches(snapshot: &Snapshot, task: &Task) -> Vec<(u32, Vec<Place>)> {
+    let row = snapshot.tasks.iter().position(|other| other.address == task.address).unwrap() as u32;
+    let stack = |branch: &Branch| branch.stack.map_or(&[][..], |id| snapshot.code.stack(id));
+    let branches = snapshot.branches_of(row).iter();
+    branches.map(|branch| (branch.depth, places(snapshot, stack(branch)))).collect()
+}
+
+fn places(snapshot: &Snapshot, stack: &[LocationId]) -> Vec<Place> {
+    let locations = stack.iter().map(|id| &snapshot.code.locations[id.index()]);
     let frames = locations.flat_map(|location| &location.frames);
     let places = frames.map(|frame| (PathBuf::from(snapshot.str(frame.file)), frame.line));
     places.filter(|(file, _)| file.starts_with(sources())).collect()
@@ -98,6 +125,10 @@ fn wrong(
     if frames != expected.awaits {
         return Some(format!("{said}, not {:?}", expected.awaits));
     }
+    let branches = own_branches(snapshot, task);
+    if branches != expected.branches && expected.reason.is_some() {
+        return Some(format!("{said}: branches {branches:?}, not {:?}", expected.branches));
+    }
     match &expected.reason {
         Some(wanted) if task.stack_status != StackStatus::Complete || reason != Some(wanted) => {
             Some(format!("{said}, not {wanted:?}"))
@@ -107,10 +138,44 @@ fn wrong(
     }
 }
 
+/// What is wrong with who holds the locks that tasks wait for: the subject of each is that of the holder behind "for ".
+fn wrong_holders(
+    snapshot: &Snapshot,
+    books: &BTreeMap<u64, BookedTask>,
+    expected: &BTreeMap<Place, Expected>,
+) -> Vec<String> {
+    let mut failures = Vec::new();
+    let task = |id: u64| snapshot.tasks.iter().find(|task| task.id == Some(id));
+    let in_locks = |booked: &BookedTask| booked.file.ends_with("locks.rs");
+    for (id, booked) in books {
+        let Some(holder) = booked.subject.strip_prefix("for ") else { continue };
+        let Some([wait]) = task(*id).map(|task| snapshot.waits_of(task)) else { continue };
+        let hold = |task: &Task| {
+            let hold = snapshot.holds_of(task).iter().find(|hold| hold.object == wait.object)?;
+            let frames = places(snapshot, hold.location.as_slice());
+            Some((task.id.unwrap(), hold.how, frames.into_iter().next()))
+        };
+        let found: Vec<_> = snapshot.tasks.iter().filter_map(hold).collect();
+        let wanted: Vec<_> = (books.iter())
+            .filter(|(_, other)| other.subject == holder && in_locks(other))
+            .map(|(id, other)| {
+                let place = expected[&(PathBuf::from(&other.file), other.line)].holds.clone();
+                (*id, HoldKind::Perhaps, place)
+            })
+            .collect();
+        // The bytes of a dropped guard may be there.
+        let nobody = holder == "nobody" && found.iter().all(|(_, how, _)| *how == HoldKind::Perhaps);
+        if found != wanted && !nobody {
+            failures.push(format!("the holder of {holder}: {found:?}, not {wanted:?}"));
+        }
+    }
+    failures
+}
+
 fn check(version: &str, flavour: TokioFlavour) {
     let about = format!("{version} {flavour:?}");
     let expected = expected();
-    let mut fixture = TokioFixture::start(version, flavour, &["waits", "chains"]);
+    let mut fixture = TokioFixture::start(version, flavour, &["waits", "chains", "locks"]);
     let target = process::open_pid(fixture.pid()).unwrap();
     let began = Instant::now();
     // A task needs a moment to get where it waits.
@@ -132,6 +197,9 @@ fn check(version: &str, flavour: TokioFlavour) {
                 }
                 other => failures.push(format!("{}: {other:?}", booked.subject)),
             }
+        }
+        if unknown == 0 && flavour.has_types() {
+            failures.extend(wrong_holders(&snapshot, &books, &expected));
         }
         assert_eq!(seen.len(), expected.len(), "{about}: every mark is about a task");
         let warned =

@@ -13,6 +13,7 @@
 
 pub(crate) mod apart;
 pub mod baseline;
+pub mod branches;
 pub mod contexts;
 pub mod diff;
 pub mod each;

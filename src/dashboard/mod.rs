@@ -4,11 +4,13 @@
 //! thread what the views show of it ([`tables`]); `finder` looks for the causes for which tasks wait on a third one ([`chain`]). [`state`] holds what is known and chosen, [`update`] changes
 //! it on events, [`view`] draws it: none of the three does any input or output. [`run`] owns the terminal.
 
+mod branches;
 pub mod chain;
 mod copy;
 pub mod cpu;
 mod crash;
 mod cursor;
+mod detail_row;
 mod event;
 pub mod filter_query;
 pub mod finder;

@@ -2,73 +2,21 @@
 
 use std::sync::Arc;
 
+use super::branches;
+pub use super::detail_row::{PieceKind, Row, frames, place};
 use super::query::TaskKey;
 use super::shares;
 use super::tables::{Closeup, CpuTable, HeldLock, Tables, Waiters};
-use crate::analysis::frames::{ShownFrame, creator_frame, shown_frames};
+use crate::analysis::frames::{creator_frame, shown_frames};
 use crate::analysis::locks::HoldSummary;
 use crate::analysis::waits::WaitSummary;
-use crate::report::escape;
-use crate::report::line::{width, wrapped};
+use crate::report::line::wrapped;
 use crate::report::task_facts::{self, Fact, facts, stack_note};
-use crate::report::text::{hold_sentences, place_of, task_noun, wait_sentences};
+use crate::report::text::{hold_sentences, task_noun, wait_sentences};
 use crate::report::units::{count, duration, thousands};
 use crate::session::Picture;
 use crate::session::record::CpuNs;
 use crate::snapshot::{Frame, HoldKind, ObjectId, Snapshot, StackStatus, Task, Wait, WaitOp};
-
-/// What a piece of a line is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PieceKind {
-    /// A count or a name at the head.
-    Head,
-    /// Why a task waits.
-    State,
-    /// Says what follows: "created by".
-    Title,
-    /// Text.
-    Plain,
-    /// A file, or something else that matters less.
-    Dim,
-}
-
-/// A line: pieces of escaped text, and the task that it leads to.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Row {
-    /// The pieces, from left to right.
-    pub pieces: Vec<(PieceKind, String)>,
-    /// Enter goes there.
-    pub link: Option<TaskKey>,
-}
-
-impl Row {
-    /// A line of one piece.
-    pub fn new(kind: PieceKind, text: &str) -> Self {
-        Row::default().add(kind, text)
-    }
-
-    /// Adds a piece; escapes it.
-    #[must_use]
-    pub fn add(mut self, kind: PieceKind, text: &str) -> Self {
-        self.pieces.push((kind, escape(text).into_owned()));
-        self
-    }
-
-    /// Its text.
-    pub fn text(&self) -> String {
-        self.pieces.iter().map(|(_, text)| text.as_str()).collect()
-    }
-
-    fn width(&self) -> usize {
-        self.pieces.iter().map(|(_, text)| width(text)).sum()
-    }
-
-    /// Adds spaces up to a column.
-    fn pad(self, column: usize) -> Self {
-        let spaces = column.saturating_sub(self.width()).max(2);
-        self.add(PieceKind::Plain, &" ".repeat(spaces))
-    }
-}
 
 /// The selected task, in lines.
 pub fn rows(tables: &Tables, columns: usize) -> Vec<Row> {
@@ -123,6 +71,7 @@ pub fn stack(picture: &Picture, index: u32, columns: usize) -> Vec<Row> {
     let Some(task) = snapshot.tasks.get(index as usize) else { return Vec::new() };
     let mut rows = vec![head(picture, index, task), Row::default()];
     let shown = shown_frames(snapshot, snapshot.stack_of(task), false);
+    rows.extend(branches::rows(snapshot, snapshot.branches_of(index), columns));
     rows.extend(frames(snapshot, &shown, columns));
     rows.extend(status(snapshot, task.stack_status, shown.is_empty()));
     if shown.is_empty()
@@ -215,37 +164,6 @@ fn times(equal: u64) -> String {
         Some((unit, name)) => format!("x{:.1}{name}", equal as f64 / unit as f64),
         None => format!("x{}", thousands(equal)),
     }
-}
-
-/// Frames in two columns; if both do not fit, files have lines of their own.
-pub fn frames(snapshot: &Snapshot, shown: &[ShownFrame], columns: usize) -> Vec<Row> {
-    let texts: Vec<(String, String)> = (shown.iter())
-        .map(|f| (snapshot.function_name(f.frame.function).to_owned(), place(snapshot, f.frame)))
-        .collect();
-    let widest = |of: fn(&(String, String)) -> &String| {
-        texts.iter().map(|pair| width(&escape(of(pair)))).max().unwrap_or(0)
-    };
-    let (functions, places) = (widest(|pair| &pair.0), widest(|pair| &pair.1));
-    let column = (functions + 4).min(columns.saturating_sub(places + 1));
-    let mut rows = Vec::new();
-    for (function, place) in &texts {
-        let row = Row::new(PieceKind::Plain, &format!("  {function}"));
-        let end = row.width().saturating_add(2).max(column) + width(&escape(place));
-        if place.is_empty() {
-            rows.push(row);
-        } else if end <= columns {
-            rows.push(row.pad(column).add(PieceKind::Dim, place));
-        } else {
-            rows.push(row);
-            rows.push(Row::new(PieceKind::Dim, &format!("      {place}")));
-        }
-    }
-    rows
-}
-
-/// "internal/fetch/fetch.go:84".
-pub fn place(snapshot: &Snapshot, frame: Frame) -> String {
-    place_of(snapshot, frame, false)
 }
 
 /// "created by fetch.fetchAll  internal/fetch/fetch.go:84".

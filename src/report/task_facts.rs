@@ -82,6 +82,17 @@ pub fn name(snapshot: &Snapshot, task: &Task) -> String {
     }
 }
 
+/// A task, given by its row, with its start function: "task 42 (api::serve::{async fn})". Raw from the target: escape
+/// before printing.
+pub fn long_name(snapshot: &Snapshot, row: u32) -> String {
+    let Some(task) = snapshot.tasks.get(row as usize) else { return "a task".to_owned() };
+    let name = name(snapshot, task);
+    match task.entry.map_or("", |entry| snapshot.function_name(entry)) {
+        "" => name,
+        entry => format!("{name} ({entry})"),
+    }
+}
+
 /// A task's id, or its address if the id is unknown: "18", "0xc000012040", "unknown".
 pub fn id(task: &Task) -> String {
     known_id(task).unwrap_or_else(|| "unknown".to_owned())

@@ -40,6 +40,7 @@ pub(super) fn object(kind: ObjectKind) -> &'static str {
         ObjectKind::Timer => "timer",
         ObjectKind::Futex => "futex",
         ObjectKind::Process => "process",
+        ObjectKind::Task => "task",
     }
 }
 

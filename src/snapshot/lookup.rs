@@ -1,9 +1,9 @@
 //! Finds what leads from a wait object or a task to its cause.
 
 use super::ids::ObjectId;
-use super::links::{Actor, Ancestor, Context, Descriptor, Searched, SystemCall, Timer};
+use super::links::{Action, Actor, Ancestor, Branch, By, Context, Descriptor, Searched, SystemCall, Timer};
 use super::model::Snapshot;
-use super::waits::{ObjectKind, WaitObject};
+use super::waits::{ObjectKind, Wait, WaitObject};
 
 impl Snapshot {
     /// The descriptor behind a wait object.
@@ -43,6 +43,19 @@ impl Snapshot {
         rest.get(..rest.partition_point(|ancestor| ancestor.task == task)).unwrap_or_default()
     }
 
+    /// The futures that a task (a row of [`Snapshot::tasks`]) polls together.
+    pub fn branches_of(&self, task: u32) -> &[Branch] {
+        let all = &self.links.branches;
+        let start = all.partition_point(|branch| branch.task < task);
+        let rest = all.get(start..).unwrap_or_default();
+        rest.get(..rest.partition_point(|branch| branch.task == task)).unwrap_or_default()
+    }
+
+    /// What a branch waits for.
+    pub fn waits_of_branch(&self, branch: &Branch) -> &[Wait] {
+        branch.waits.slice(&self.waits)
+    }
+
     /// Who is going to act on an object.
     pub fn actors_of(&self, object: ObjectId) -> &[Actor] {
         let actors = &self.links.actors;
@@ -50,6 +63,13 @@ impl Snapshot {
         let rest = actors.get(start..).unwrap_or_default();
         let len = rest.partition_point(|actor| actor.object == object);
         rest.get(..len).unwrap_or_default()
+    }
+
+    /// The task that a wait object of the kind [`ObjectKind::Task`] stands for: a row of [`Snapshot::tasks`]. None if it
+    /// was not read.
+    pub fn joined_task(&self, object: ObjectId) -> Option<u32> {
+        let actor = self.actors_of(object).iter().find(|actor| actor.action == Action::End)?;
+        if let By::Task(row) = actor.by { Some(row) } else { None }
     }
 
     /// How actors of an object were looked for. None: they were not.

@@ -53,6 +53,7 @@ impl Snapshot {
             && links.calls.is_sorted_by(|a, b| a.task < b.task)
             && links.actors.is_sorted_by_key(|actor| actor.object)
             && links.ancestors.is_sorted_by(|a, b| (a.task, a.generation) < (b.task, b.generation))
+            && links.branches.is_sorted_by(|a, b| (a.task, a.number) < (b.task, b.number))
             && links.searched.is_sorted_by(|a, b| a.object < b.object);
         check(ascends, "link", 0, "it and others of its table are not in their order")?;
         for (row, timer) in links.timers.iter().enumerate() {
@@ -82,6 +83,14 @@ impl Snapshot {
             check(stack, "ancestor", row, "its stack does not exist")?;
             let creator = ancestor.creator.is_none_or(|id| id.index() < self.code.locations.len());
             check(creator, "ancestor", row, "its creator does not exist")?;
+        }
+        for (row, branch) in links.branches.iter().enumerate() {
+            check(is_task(branch.task), "branch", row, "its task does not exist")?;
+            let stack = branch.stack.is_none_or(|id| id.index() < self.code.stacks.len());
+            check(stack, "branch", row, "its stack does not exist")?;
+            check(is_text(branch.reason), "branch", row, "its reason does not exist")?;
+            let waits = branch.waits.end() <= self.waits.len() as u64;
+            check(waits, "branch", row, "what it waits for does not exist")?;
         }
         for (row, searched) in links.searched.iter().enumerate() {
             check(is_object(searched.object), "search", row, "its object does not exist")?;

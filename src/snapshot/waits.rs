@@ -73,7 +73,8 @@ pub enum HoldKind {
     Exclusive,
     /// The same, but it unlocks a reader-writer lock that it holds for reading.
     Shared,
-    /// The lock's address is on its stack and it does not wait for the lock; no more is known.
+    /// The lock's address is on its stack and it does not wait for the lock; no more is known. The same for a guard of the lock
+    /// in a variable that may have been left there.
     Perhaps,
 }
 
@@ -114,6 +115,9 @@ pub enum ObjectKind {
     Futex,
     /// A process. Its address is its pid.
     Process,
+    /// A task, whose end is waited for. Its address is [`Task::address`](super::Task::address); an actor
+    /// ([`Action::End`](super::Action::End)) says which task it is.
+    Task,
 }
 
 impl ObjectKind {
@@ -131,6 +135,7 @@ impl ObjectKind {
             ObjectKind::Timer => "timer",
             ObjectKind::Futex => "futex",
             ObjectKind::Process => "process",
+            ObjectKind::Task => "task",
         }
     }
 }

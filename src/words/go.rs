@@ -73,6 +73,7 @@ pub fn objects<'a>(
                 (ObjectKind::WaitGroup, _) => WaitClass::WaitGroup,
                 (ObjectKind::Cond, _) => WaitClass::Cond,
                 (ObjectKind::Semaphore, _) => WaitClass::Semaphore,
+                (ObjectKind::Task, _) => WaitClass::Join,
                 // Only the reason shows the operation.
                 (
                     ObjectKind::Other

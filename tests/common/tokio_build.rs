@@ -32,6 +32,8 @@ pub enum TokioFlavour {
     Unstable,
     /// With mimalloc instead of the C library's allocator.
     Mimalloc,
+    /// As `cargo build` builds it, with Tokio's own task dumps. Not among [`TokioFlavour::ALL`].
+    Dump,
 }
 
 impl TokioFlavour {
@@ -69,6 +71,7 @@ impl TokioFlavour {
             TokioFlavour::Fat => "fat",
             TokioFlavour::Unstable => "unstable",
             TokioFlavour::Mimalloc => "mimalloc",
+            TokioFlavour::Dump => "dump",
         }
     }
 
@@ -76,6 +79,7 @@ impl TokioFlavour {
         match self {
             TokioFlavour::V0 => "-Csymbol-mangling-version=v0",
             TokioFlavour::Unstable => "--cfg tokio_unstable",
+            TokioFlavour::Dump => "--cfg tokio_unstable --cfg tokio_taskdump",
             _ => "",
         }
     }
@@ -121,6 +125,9 @@ fn run_build(package: &Path, version: &str, flavour: TokioFlavour) -> PathBuf {
     cargo.args(["build", "--quiet", "--profile", flavour.profile()]).current_dir(package);
     if flavour == TokioFlavour::Mimalloc {
         cargo.args(["--features", "mimalloc"]);
+    }
+    if flavour == TokioFlavour::Dump {
+        cargo.args(["--features", "tokio/taskdump"]);
     }
     // Nothing of the build that this test belongs to.
     for variable in ["CARGO_ENCODED_RUSTFLAGS", "CARGO_BUILD_TARGET", "RUSTC_WRAPPER"] {

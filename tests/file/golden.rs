@@ -20,7 +20,7 @@ const STORE: &str = "/home/ci/api/store.go";
 const LOCK: samples::F = ("sync.(*Mutex).Lock", "sync", Normal, "/usr/local/go/src/sync/mutex.go", 46);
 
 /// The tables that are there only if they have rows.
-const OPTIONAL: [&str; 10] = [
+const OPTIONAL: [&str; 11] = [
     "twins",
     "descriptors",
     "sockets",
@@ -31,16 +31,18 @@ const OPTIONAL: [&str; 10] = [
     "searched",
     "unknown",
     "ancestors",
+    "branches",
 ];
 
 /// The snapshots, each with its name.
-fn snapshots() -> [(&'static str, Snapshot); 5] {
+fn snapshots() -> [(&'static str, Snapshot); 6] {
     [
         ("go", go()),
         ("registry", registry()),
         ("counted", counted()),
         ("links", links()),
         ("ancestors", ancestors()),
+        ("branches", branches()),
     ]
 }
 
@@ -187,6 +189,46 @@ fn ancestors() -> Snapshot {
     m.builder.finish()
 }
 
+/// A task that selects: a branch with branches of its own, one that waits for another task, and one that is over.
+fn branches() -> Snapshot {
+    let mut m = Maker::new();
+    let outer = m.stack(&[("api::serve::{async fn}", "api", Normal, "/home/ci/src/serve.rs", 12)]);
+    let inner = m.stack(&[("api::next::{async fn}", "api", Normal, "/home/ci/src/next.rs", 40)]);
+    let joined = m.waiting(3, "sleep", Age::Unknown, outer);
+    m.builder.task(joined);
+    let timer = m.builder.object(ObjectKind::Timer, 0x7100, |_| None);
+    let ends = m.builder.object(ObjectKind::Task, 0x7200, |_| None);
+    let wait = |object| Wait { op: WaitOp::Wait, object };
+    let waits = m.builder.waits([wait(timer), wait(ends)]);
+    let task = m.waiting(7, "select: sleep, task join, done", Age::Unknown, outer);
+    m.builder.task(with!(task; waits: waits));
+    let reasons = ["select: sleep, task join", "sleep", "task join", "done"];
+    let [select, sleep, join, done] = reasons.map(|reason| Some(m.builder.code.string(reason)));
+    let (all, first, second) = (waits, Span { len: 1, ..waits }, Span { start: waits.start + 1, len: 1 });
+    let branch = |number, depth, (nth, of), reason, (stack, stack_status), wait_class, waits| Branch {
+        task: 1,
+        number,
+        depth,
+        nth,
+        of,
+        stack,
+        stack_status,
+        reason,
+        wait_class,
+        waits,
+    };
+    let (whole, part) = ((Some(inner), StackStatus::Complete), (None, StackStatus::Gaps));
+    m.builder.links.branches = vec![
+        branch(0, 1, (1, 2), select, whole, WaitClass::Select, all),
+        branch(1, 2, (1, 70), sleep, part, WaitClass::Sleep, first),
+        branch(2, 2, (2, 70), join, whole, WaitClass::Join, second),
+        branch(3, 1, (2, 2), done, part, WaitClass::Nothing, Span::default()),
+    ];
+    let (by, action, certainty) = (By::Task(0), Action::End, Certainty::Sure);
+    m.builder.links.actors = vec![Actor { object: ends, by, action, certainty, location: None, hops: 0 }];
+    m.builder.finish()
+}
+
 /// Everything that `loiter stacks --each --json` tells, laid out for people.
 fn json_of(snapshot: &Snapshot) -> String {
     let filter = Filter { system: true, all_frames: true, ..Filter::default() };
@@ -261,6 +303,7 @@ fn the_man_page_lists_the_tables_that_are_written() {
     assert_eq!(listed(&bytes(&go())), with(&[]));
     assert_eq!(listed(&bytes(&counted())), with(&["twins"]));
     assert_eq!(listed(&bytes(&ancestors())), with(&["ancestors"]));
+    assert_eq!(listed(&bytes(&branches())), with(&["actors", "branches"]));
     assert_eq!(listed(&bytes(&links())), with(&OPTIONAL));
 }
 

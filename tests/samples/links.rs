@@ -94,6 +94,18 @@ pub fn add(m: &mut Maker, (a, b, c): (u64, u64, u8), task: u32, object: ObjectId
         stack: None,
         creator: None,
     });
+    links.branches.push(Branch {
+        task,
+        number: a as u32,
+        depth: c.into(),
+        nth: a,
+        of: b,
+        stack: None,
+        stack_status: if c & 1 > 0 { StackStatus::Gaps } else { StackStatus::Complete },
+        reason: (c & 2 > 0).then_some(name),
+        wait_class: if c & 4 > 0 { WaitClass::Join } else { WaitClass::Nothing },
+        waits: Span::default(),
+    });
     links.calls.push(SystemCall {
         task,
         name,
@@ -109,6 +121,7 @@ pub fn add(m: &mut Maker, (a, b, c): (u64, u64, u8), task: u32, object: ObjectId
         Action::Cancel,
         Action::Done,
         Action::Signal,
+        Action::End,
         Action::Unknown,
     ];
     links.actors.push(Actor {

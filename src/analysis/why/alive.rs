@@ -98,7 +98,7 @@ fn object(graph: &Graph<'_>, id: NodeId) -> Needs {
         .iter()
         .filter(|edge| matches!(edge.kind, EdgeKind::Held(HoldKind::Exclusive | HoldKind::Shared)));
     match (what.kind, what.lock) {
-        (ObjectKind::Process, _) if !edges.is_empty() => Needs::Any,
+        (ObjectKind::Process | ObjectKind::Task, _) if !edges.is_empty() => Needs::Any,
         (ObjectKind::Channel | ObjectKind::Cond | ObjectKind::WaitGroup | ObjectKind::Timer, lock) => {
             let searched = graph.searched(id);
             let whole = searched.is_some_and(|how| how.all_tasks && how.other_roots && !how.is_global);

@@ -10,6 +10,7 @@ use super::head::{ImageOut, SnapshotOut};
 use super::links::{AncestorOut, CallOut, LinksOut};
 use super::waits::{HoldOut, HoldSummaryOut, WaitOut, WaitSummaryOut};
 use super::{AgeOut, CreatorOut, VERSION, hex, known, write};
+use crate::analysis::branches::{Branches, of_tasks};
 use crate::analysis::frames::{creator_frame, frame_name, location, shown_frames, user_frame};
 use crate::analysis::group::{Ages, Common};
 use crate::analysis::modules::Owners;
@@ -131,6 +132,9 @@ struct GroupOut<'a> {
     at: Option<CreatorOut<'a>>,
     stack_status: Vec<Counted<StatusOut>>,
     stack: Vec<FrameOut<'a>>,
+    /// None if they differ from task to task.
+    #[serde(skip_serializing_if = "is_empty")]
+    branches: Option<Vec<BranchOut<'a>>>,
     waits: Vec<WaitSummaryOut<'a>>,
     holds: Vec<HoldSummaryOut<'a>>,
 }
@@ -233,7 +237,44 @@ struct TaskOut<'a> {
     holds: Vec<HoldOut<'a>>,
     call: Option<CallOut<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    branches: Vec<BranchOut<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     ancestors: Vec<AncestorOut<'a>>,
+}
+
+/// One of the futures that a task polls together.
+#[derive(Serialize)]
+struct BranchOut<'a> {
+    depth: u32,
+    nth: u64,
+    of: u64,
+    reason: Option<&'a str>,
+    wait_class: &'static str,
+    stack_status: &'static str,
+    stack: Vec<FrameOut<'a>>,
+    waits: Vec<WaitOut<'a>>,
+}
+
+fn branches<'a>(snapshot: &'a Snapshot, branches: &[Branch], all_frames: bool) -> Vec<BranchOut<'a>> {
+    let out = |branch: &Branch| {
+        let locations = branch.stack.map_or(&[][..], |id| snapshot.code.stack(id));
+        let waits = snapshot.waits_of_branch(branch);
+        BranchOut {
+            depth: branch.depth,
+            nth: branch.nth,
+            of: branch.of,
+            reason: branch.reason.map(|id| snapshot.str(id)),
+            wait_class: branch.wait_class.name(),
+            stack_status: branch.stack_status.name(),
+            stack: frames(snapshot, &shown_frames(snapshot, locations, all_frames)),
+            waits: waits.iter().filter_map(|&wait| WaitOut::new(snapshot, wait)).collect(),
+        }
+    };
+    branches.iter().map(out).collect()
+}
+
+fn is_empty<T>(list: &Option<Vec<T>>) -> bool {
+    list.as_ref().is_some_and(Vec::is_empty)
 }
 
 fn counted<T: Copy, U>(tally: &Tally<T>, out: impl Fn(T) -> U) -> Vec<Counted<U>> {
@@ -300,6 +341,10 @@ impl<'a> GroupOut<'a> {
             at: at(snapshot, owners, &group.frames),
             stack_status: counted(&group.stack_statuses, |status| StatusOut { status: status.name() }),
             stack: frames(snapshot, &group.frames),
+            branches: match of_tasks(snapshot, &group.tasks) {
+                Branches::Same(same) => Some(branches(snapshot, same, false)),
+                Branches::Differ => None,
+            },
             waits: group.waits.iter().map(|wait| WaitSummaryOut::new(snapshot, wait)).collect(),
             holds: group.holds.iter().map(|hold| HoldSummaryOut::new(snapshot, hold)).collect(),
         }
@@ -358,6 +403,7 @@ impl<'a> TaskOut<'a> {
             waits: snapshot.waits_of(task).iter().filter_map(|&wait| WaitOut::new(snapshot, wait)).collect(),
             holds: snapshot.holds_of(task).iter().filter_map(|&hold| HoldOut::new(snapshot, hold)).collect(),
             call: snapshot.call_of(row).map(|call| CallOut::new(snapshot, call)),
+            branches: branches(snapshot, snapshot.branches_of(row), all_frames),
             ancestors: snapshot.ancestors_of(row).iter().map(|one| AncestorOut::new(snapshot, one)).collect(),
         }
     }

@@ -110,6 +110,9 @@ pub(super) struct WaitOut<'a> {
     op: &'static str,
     kind: &'static str,
     address: String,
+    /// For a task: its id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    task: Option<u64>,
     channel: Option<ChannelOut<'a>>,
     lock: Option<LockOut>,
 }
@@ -209,10 +212,12 @@ impl<'a> WaitOut<'a> {
             more: channel.more,
         });
         let lock = object.lock.map(LockOut::from);
+        let joined = || snapshot.joined_task(wait.object).filter(|_| object.kind == ObjectKind::Task);
         Some(WaitOut {
             op: wait.op.name(),
             kind: object.kind.name(),
             address: hex(object.address),
+            task: joined().and_then(|row| snapshot.tasks.get(row as usize)?.id),
             channel,
             lock,
         })

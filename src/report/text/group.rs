@@ -7,8 +7,9 @@ use super::super::runtime_names::runtime_label;
 use super::super::units::{ages, thousands};
 use super::parts::{labels, list, words};
 use super::stack::{self, INDENT};
-use super::{Page, locks, waits};
+use super::{Page, branches, locks, waits};
 use crate::analysis::Group;
+use crate::analysis::branches::{Branches, of_tasks};
 use crate::analysis::frames::{creator_frame, frame_name};
 use crate::analysis::group::Common;
 use crate::analysis::tally::Tally;
@@ -96,6 +97,14 @@ pub(super) fn write(page: &mut Page<'_>, group: &Group, columns: &Columns) -> io
         }
     }
     line.write(page.out)?;
+    if by_stack {
+        match of_tasks(page.snapshot, &group.tasks) {
+            Branches::Same(same) => branches::write(page, same)?,
+            Branches::Differ => {
+                words(page, "several branches, which differ from task to task (--each shows them)")?
+            }
+        }
+    }
     if by_stack || !group.frames.is_empty() {
         let status = group.stack_statuses.only().unwrap_or(StackStatus::Complete);
         stack::write(page, &group.frames, status)?;

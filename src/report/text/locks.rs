@@ -107,10 +107,17 @@ fn how(how: HoldKind) -> &'static str {
 
 /// Why the holder is uncertain.
 fn address_stands(held: &HeldLocks) -> &'static str {
-    match (held.how, held.total) {
-        (HoldKind::Exclusive | HoldKind::Shared, _) => "",
-        (HoldKind::Perhaps, 1) => " (the address of the lock is on its stack)",
-        (HoldKind::Perhaps, _) => " (the address of the lock is on their stacks)",
+    let has_place = held.holders.iter().all(|holder| holder.location.is_some());
+    if held.how == HoldKind::Perhaps { why_perhaps(held.total, has_place) } else { "" }
+}
+
+/// Why it is uncertain that some tasks hold a lock. `has_place`: the place is known that has a guard of the lock.
+fn why_perhaps(tasks: u64, has_place: bool) -> &'static str {
+    match (has_place, tasks) {
+        (true, 1) => " (a guard of the lock is among its variables)",
+        (true, _) => " (guards of the lock are among their variables)",
+        (false, 1) => " (the address of the lock is on its stack)",
+        (false, _) => " (the address of the lock is on their stacks)",
     }
 }
 
@@ -225,10 +232,7 @@ pub fn hold_sentences(
         let place = hold.location.map_or(String::new(), |id| at(snapshot, id, full_paths));
         let it = if hold.only.is_some() { "it" } else { "them" };
         let why = match (hold.how, place.as_str()) {
-            (HoldKind::Perhaps, _) if hold.tasks == 1 => {
-                " (the address of the lock is on its stack)".to_owned()
-            }
-            (HoldKind::Perhaps, _) => " (the address of the lock is on their stacks)".to_owned(),
+            (HoldKind::Perhaps, _) => why_perhaps(hold.tasks, hold.location.is_some()).to_owned(),
             (_, "") => String::new(),
             (_, place) => format!(" (unlocks {it} after {place})"),
         };

@@ -11,6 +11,7 @@ use crate::analysis::modules::Owners;
 use crate::analysis::{Each, GroupKey, Grouped};
 use crate::snapshot::{ReadMode, Snapshot};
 
+mod branches;
 mod diff;
 pub mod findings;
 pub mod fleet;

@@ -3,6 +3,7 @@
 use std::io;
 
 use super::super::line::{DIM, Line, PLAIN, TITLE};
+use super::super::task_facts;
 use super::super::units::thousands;
 use super::super::waiting;
 use super::Page;
@@ -15,6 +16,9 @@ const LIST: usize = 6;
 
 /// "mutex 0xc000012040", "3 mutexes".
 pub(super) fn objects(snapshot: &Snapshot, kind: ObjectKind, only: Option<ObjectId>, n: u64) -> String {
+    if let Some(row) = only.filter(|_| kind == ObjectKind::Task).and_then(|id| snapshot.joined_task(id)) {
+        return task_facts::long_name(snapshot, row);
+    }
     match only.and_then(|id| snapshot.objects.get(id.index())) {
         Some(object) => format!("{} {:#x}", waiting::object(kind), object.address),
         None => waiting::objects(kind, n),

@@ -19,7 +19,7 @@ use crate::snapshot::{Frame, StackStatus};
 pub(super) const INDENT: usize = 8;
 
 /// Column of the places if there is room: the same for all stacks of a report.
-const PLACES: usize = 48;
+pub(super) const PLACES: usize = 48;
 
 /// At most this many of the program's own frames are shown of a shortened stack.
 const PROGRAM_FRAMES: usize = 3;
@@ -146,7 +146,7 @@ fn write_rows(page: &mut Page<'_>, frames: &[ShownFrame]) -> io::Result<()> {
 }
 
 /// Puts a place behind a function: at `column`, or further right, or on its own line.
-fn put_place(page: &mut Page<'_>, line: &mut Line, place: &str, column: usize) -> io::Result<()> {
+pub(super) fn put_place(page: &mut Page<'_>, line: &mut Line, place: &str, column: usize) -> io::Result<()> {
     if place.is_empty() {
         return Ok(());
     }

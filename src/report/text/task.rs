@@ -6,7 +6,7 @@ use super::super::line::{HEAD, PLAIN, STATE};
 use super::super::task_facts::{self, Fact};
 use super::parts::{labels, list, words};
 use super::stack;
-use super::{Page, locks, waits};
+use super::{Page, branches, locks, waits};
 use crate::analysis::frames::{creator_frame, shown_frames};
 use crate::analysis::tally::Tally;
 use crate::analysis::waits::WaitTable;
@@ -25,6 +25,7 @@ pub(super) fn write(page: &mut Page<'_>, row: u32, table: &WaitTable<'_>) -> io:
     }
     line.write(page.out)?;
 
+    branches::write(page, snapshot.branches_of(row))?;
     let frames = shown_frames(snapshot, snapshot.stack_of(task), page.options.all_frames);
     stack::write(page, &frames, task.stack_status)?;
     if frames.is_empty()
@@ -48,6 +49,11 @@ pub(super) fn write(page: &mut Page<'_>, row: u32, table: &WaitTable<'_>) -> io:
     let full_paths = page.options.full_paths;
     let waits = waits::sentences(snapshot, &table.summarize(one()), full_paths);
     let holds = locks::hold_sentences(snapshot, &table.holds(one()), 1, full_paths);
+    let joined = snapshot.waits_of(task).iter().filter_map(|wait| snapshot.joined_task(wait.object));
+    let joined: Vec<String> = joined.map(|row| task_facts::long_name(snapshot, row)).collect();
+    if joined.len() > 1 {
+        list(page, "waits for", &joined)?;
+    }
     for sentence in waits.iter().chain(&holds) {
         words(page, sentence)?;
     }

@@ -3,7 +3,7 @@
 use super::{Words, roles};
 use crate::analysis::why::{EdgeKind, Node, Step};
 use crate::report::units::{count, thousands};
-use crate::report::{ends, waiting};
+use crate::report::{ends, task_facts, waiting};
 use crate::snapshot::{Channel, LockState, ObjectKind, Snapshot, WaitOp};
 
 impl Words<'_, '_> {
@@ -12,7 +12,7 @@ impl Words<'_, '_> {
     pub(super) fn wait(&self, step: &Step, many: bool, things: u64) -> String {
         let kind = step.edge.map(|edge| edge.kind);
         let op = if let Some(EdgeKind::Waits(op)) = kind { op } else { WaitOp::Wait };
-        let Some((snapshot, _, what)) = self.graph.object(step.node) else { return String::new() };
+        let Some((snapshot, object, what)) = self.graph.object(step.node) else { return String::new() };
         let selects = step.edge.is_some_and(|edge| self.graph.edges_of(edge.from).len() > 1);
         let verb = match kind {
             Some(EdgeKind::Parent) => "its parent ends it,",
@@ -38,6 +38,11 @@ impl Words<'_, '_> {
                     format!("{} to end", self.process_name(pid)),
                     Vec::new(),
                 )
+            }
+            (ObjectKind::Task, _) => {
+                let row = snapshot.joined_task(object);
+                let one = row.map_or("a task".to_owned(), |row| task_facts::long_name(snapshot, row));
+                (waiting::objects(what.kind, things), format!("{one} to end"), Vec::new())
             }
             (kind, _) => {
                 let one = format!("{} {}", waiting::object(kind), self.address(what.address));

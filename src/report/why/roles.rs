@@ -56,6 +56,7 @@ pub(super) fn with_role(name: &str, many: bool, edge: &Edge, age: Age, of: Of) -
         EdgeKind::Held(HoldKind::Shared) => format!("held for reading by {name}{held}"),
         EdgeKind::Held(HoldKind::Perhaps) => format!("perhaps held by {name}{held}"),
         EdgeKind::Acts(Action::Unknown) => format!("{name} {}", of.has(many)),
+        EdgeKind::Acts(Action::End) => name.to_owned(),
         EdgeKind::Acts(action) => {
             format!("{name} {} {}", if guess { "might" } else { "would" }, would(action, of))
         }
@@ -93,6 +94,7 @@ pub(in crate::report) fn edge_name(kind: EdgeKind) -> &'static str {
             Action::Cancel => "would be cancelled by",
             Action::Done => "Done by",
             Action::Signal => "would be signalled by",
+            Action::End => "is",
             Action::Unknown => "known to",
         },
         EdgeKind::Fires => "timer",
@@ -127,6 +129,7 @@ fn would(action: Action, of: Of) -> &'static str {
         (Action::Cancel, _) => "cancel it",
         (Action::Done, _) => "report to it that it is done",
         (Action::Signal, _) => "wake it",
+        (Action::End, _) => "end",
         (Action::Unknown, _) => "act on it",
     }
 }
@@ -140,6 +143,7 @@ pub(super) fn does(action: Action) -> &'static str {
         Action::Cancel => "cancels it",
         Action::Done => "reports to it",
         Action::Signal => "wakes it",
+        Action::End => "ends",
         Action::Unknown => "acts on it",
     }
 }

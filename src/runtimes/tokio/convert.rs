@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::chain::{self, Asked, Chain, Chains, FutureKind, Moved, Wanted};
+use super::chain::{self, Asked, Chain, Chains, FutureKind, Held, Moved, Wanted};
 use super::names::Name;
 use super::owned::{Kind, Scheduler};
 use super::places::{Places, function};
@@ -15,11 +15,17 @@ use crate::code::{FunctionId, LabelSetId, Location, StackId, StrId};
 use crate::process::{Target, TargetError};
 use crate::runtimes::ReadOptions;
 use crate::snapshot::{
-    ObjectKind, SnapshotBuilder, StackStatus, Task, TaskState, Timer, TimerKind, TimerState, Wait, WaitClass,
+    Action, Actor, Branch, By, Certainty, Hold, ObjectId, ObjectKind, SnapshotBuilder, Span, StackStatus,
+    Task, TaskState, Timer, TimerKind, TimerState, Wait, WaitClass,
 };
 
 /// The reason of a task that nothing can wake.
 const NO_WAKER: &str = "no waker";
+/// The reason of a task that has ended and whose `JoinHandle` still exists, with its output.
+const NOT_JOINED: &str = "finished, not joined";
+
+/// Branches of all tasks that are kept.
+const MAX_BRANCHES: usize = 1 << 22;
 
 /// Tasks whose memory is read at a time. Most time is saved with few already, and a task that runs meanwhile has to be read
 /// again.
@@ -60,11 +66,16 @@ pub(super) struct Converter<'a> {
     pub(super) still: bool,
     target: &'a dyn Target,
     runtime: u8,
+    /// The number of its first task.
+    pub(super) first: usize,
     entries: FxHashMap<u32, Entry>,
     labels: FxHashMap<(u64, bool, bool), Option<LabelSetId>>,
     places: Places<'a>,
     awaits: chain::Places,
     descriptors: BTreeSet<u32>,
+    /// Locks that tasks may hold, with the numbers of the tasks, in order.
+    held: Vec<(usize, Held)>,
+    branches_left_out: bool,
     no_waker: Option<StrId>,
 }
 
@@ -88,11 +99,14 @@ impl<'a> Converter<'a> {
             target,
             stuck,
             runtime,
+            first: 0,
             entries: FxHashMap::default(),
             labels: FxHashMap::default(),
             places: Places::new(target),
             awaits: chain::Places::default(),
             descriptors: BTreeSet::new(),
+            held: Vec::new(),
+            branches_left_out: false,
             no_waker: None,
         }
     }
@@ -160,6 +174,9 @@ impl<'a> Converter<'a> {
         if state == TaskState::Waiting {
             self.wakers(&mut task, header, into);
         }
+        if state == TaskState::Finished && header.has(state::JOIN_INTEREST) {
+            task.reason = Some(into.code.string(NOT_JOINED));
+        }
         if state == TaskState::Running {
             task.stack_status = StackStatus::Running;
             self.running(&mut task, into);
@@ -191,14 +208,48 @@ impl<'a> Converter<'a> {
             task.stack = Some(into.code.stack(locations));
         }
         task.stack_status = chain.status;
+        let row = into.task_count();
+        self.held.extend(chain.held.into_iter().map(|held| (row, held)));
         let Some(leaf) = chain.leaf.filter(|_| task.state == TaskState::Waiting) else { return };
         task.reason = Some(into.code.string(&leaf.reason));
         task.wait_class = leaf.class;
-        if !into.room_for_waits(leaf.objects.len()) {
+        if into.room_for_waits(leaf.objects.len()) {
+            let waits: Vec<Wait> = leaf.objects.iter().map(|wanted| self.wait(wanted, into)).collect();
+            task.waits = into.waits(waits);
+        }
+        self.branches(task, &leaf.branches, into);
+    }
+
+    /// Adds the futures that a task, which is about to be added, polls together.
+    fn branches(&mut self, task: &Task, branches: &[chain::Branch], into: &mut SnapshotBuilder) {
+        if into.links.branches.len().saturating_add(branches.len()) > MAX_BRANCHES {
+            self.branches_left_out = true;
             return;
         }
-        let waits: Vec<Wait> = leaf.objects.iter().map(|wanted| self.wait(wanted, into)).collect();
-        task.waits = into.waits(waits);
+        let row = u32::try_from(into.task_count()).unwrap_or(u32::MAX);
+        for (branch, number) in branches.iter().zip(0..) {
+            let locations: Vec<_> =
+                branch.awaits.iter().filter_map(|at| self.awaits.location(at, &mut into.code)).collect();
+            let part = |(first, len): (usize, usize)| {
+                let (first, len) = (u32::try_from(first).ok()?, u32::try_from(len).ok()?);
+                let start = task.waits.start.checked_add(first)?;
+                let span = Span { start, len };
+                (span.end() <= task.waits.end()).then_some(span)
+            };
+            let added = Branch {
+                task: row,
+                number,
+                depth: branch.depth,
+                nth: branch.nth,
+                of: branch.of,
+                stack: (!locations.is_empty()).then(|| into.code.stack(locations)),
+                stack_status: branch.status,
+                reason: Some(into.code.string(&branch.reason)),
+                wait_class: branch.class,
+                waits: part(branch.objects).unwrap_or_default(),
+            };
+            into.links.branches.push(added);
+        }
     }
 
     fn wait(&mut self, wanted: &Wanted, into: &mut SnapshotBuilder) -> Wait {
@@ -214,8 +265,57 @@ impl<'a> Converter<'a> {
         Wait { op: wanted.op, object }
     }
 
-    /// Adds what the kernel says of the descriptors that tasks wait for.
-    pub(super) fn finish(self, options: &ReadOptions, into: &mut SnapshotBuilder) -> Result<(), TargetError> {
+    /// Says which tasks they are whose end others wait for. `first`: the number of the runtime's first task; they were added
+    /// in the order of their addresses.
+    fn joined(first: usize, into: &mut SnapshotBuilder) {
+        let rows = into.tasks().get(first..).unwrap_or_default();
+        let mut actors = Vec::new();
+        for (object, id) in into.objects().iter().zip((0..).map(ObjectId)) {
+            if object.kind != ObjectKind::Task {
+                continue;
+            }
+            let Ok(row) = rows.binary_search_by_key(&object.address, |task| task.address) else { continue };
+            let by = By::Task(u32::try_from(first + row).unwrap_or(u32::MAX));
+            let (action, certainty) = (Action::End, Certainty::Sure);
+            actors.push(Actor { object: id, by, action, certainty, location: None, hops: 0 });
+        }
+        into.links.actors.extend(actors);
+    }
+
+    /// Adds who holds the locks that tasks wait for.
+    fn holders(&mut self, into: &mut SnapshotBuilder) {
+        let is_lock = |kind| matches!(kind, ObjectKind::Mutex | ObjectKind::RwMutex | ObjectKind::Semaphore);
+        let locks = into.objects().iter().zip((0..).map(ObjectId));
+        let locks: FxHashMap<(ObjectKind, u64), ObjectId> = locks
+            .filter(|(object, _)| is_lock(object.kind))
+            .map(|(object, id)| ((object.kind, object.address), id))
+            .collect();
+        for of_task in self.held.chunk_by(|(row, _), (other, _)| row == other) {
+            let mut holds: Vec<Hold> = Vec::new();
+            for (_, held) in of_task {
+                let Some(&object) = locks.get(&(held.kind, held.lock)) else { continue };
+                let location = self.awaits.location(&held.at, &mut into.code);
+                holds.push(Hold { object, how: held.how, location });
+            }
+            if let (Some((row, _)), false) = (of_task.first(), holds.is_empty()) {
+                into.task_mut(*row).holds = into.holds(holds);
+            }
+        }
+    }
+
+    /// Adds which tasks others wait for, who holds locks, and what the kernel says of the descriptors that tasks wait for.
+    pub(super) fn finish(
+        mut self,
+        options: &ReadOptions,
+        into: &mut SnapshotBuilder,
+    ) -> Result<(), TargetError> {
+        Self::joined(self.first, into);
+        self.holders(into);
+        if self.branches_left_out {
+            let warning =
+                format!("tasks poll more than {MAX_BRANCHES} futures together: the rest is left out");
+            into.header.warnings.push(warning);
+        }
         if options.links.is_zero() || self.descriptors.is_empty() {
             return Ok(());
         }

@@ -25,7 +25,7 @@ mod running;
 mod scan;
 mod version;
 
-use chain::Chains;
+use chain::{Chains, Figures, Pool};
 use convert::{Converter, FutureType};
 use names::Name;
 use owned::{Kind, Scheduler};
@@ -247,7 +247,7 @@ impl Attached for Tokio {
             flavour,
             task_noun: "task".to_owned(),
             provenance,
-            scheduler: figures(&schedulers),
+            scheduler: figures(&schedulers, &[]),
             ..RuntimeInfo::default()
         })
     }
@@ -283,7 +283,9 @@ impl Attached for Tokio {
         if let Some(info) = into.header.runtimes.get_mut(usize::from(runtime)) {
             info.provenance.truncate(1);
             info.provenance.extend(lines);
-            info.scheduler = figures(&learned.schedulers);
+            let own = self.own_figures(target, &scan.headers, learned);
+            info.scheduler = figures(&learned.schedulers, &own);
+            into.header.warnings.extend(starved(&learned.schedulers, &own));
         }
         self.warn(&scan, into);
         let stuck = std::mem::take(&mut learned.stuck);
@@ -299,6 +301,7 @@ impl Attached for Tokio {
         converter.threads = running::threads(target, options, &running, &self.known.vtables, into)?;
         converter.workers = workers;
         into.reserve_tasks(scan.headers.len());
+        converter.first = into.task_count();
         converter.tasks(&scan.headers, into);
         converter.finish(options, into)?;
         into.header.warnings.extend(lack);
@@ -311,6 +314,25 @@ impl Attached for Tokio {
 }
 
 impl Tokio {
+    /// What each scheduler says of itself, read through one of its tasks.
+    fn own_figures(
+        &self,
+        target: &dyn Target,
+        headers: &[Header],
+        learned: &mut Learned,
+    ) -> Vec<Option<Figures>> {
+        let Learned { types, chains, schedulers, .. } = learned;
+        let mut figures = |scheduler: &Scheduler| {
+            let is_own =
+                |header: &&Header| header.owner == scheduler.owner && header.scheduler == scheduler.address;
+            let header = headers.iter().find(is_own)?;
+            let (image, kind) = types.get(&header.vtable)?.kind.as_ref()?;
+            let chains = chains.as_mut()?.get_mut(*image)?;
+            chains.scheduler(kind, target, (header, self.known.of(header)?))
+        };
+        schedulers.iter().map(&mut figures).collect()
+    }
+
     fn warn(&self, scan: &scan::Scan, into: &mut SnapshotBuilder) {
         let mut warnings: Vec<String> = version::warning(&self.versions).into_iter().collect();
         if scan.cut {
@@ -334,16 +356,56 @@ fn lack(chains: &[Chains]) -> Option<String> {
     lacks.pop()
 }
 
-/// The figures of all schedulers together.
-fn figures(schedulers: &[Scheduler]) -> snapshot::Scheduler {
-    let queues = schedulers.iter().flat_map(|scheduler| scheduler.queues.iter().copied());
-    let workers: Vec<Worker> = queues.zip(0..).map(|(queue, id)| Worker::new(id, "unknown", queue)).collect();
+/// The figures of all schedulers together. `own`: what each says of itself, if that is known.
+fn figures(schedulers: &[Scheduler], own: &[Option<Figures>]) -> snapshot::Scheduler {
+    let mut workers: Vec<Worker> = Vec::new();
+    for (nth, scheduler) in schedulers.iter().enumerate() {
+        let parked = own.get(nth).and_then(|own| own.as_ref()?.parked.as_ref());
+        for (queue, number) in scheduler.queues.iter().zip(0_u64..) {
+            let status = match parked {
+                Some(parked) if parked.contains(&number) => "idle",
+                Some(_) => "running",
+                None => "unknown",
+            };
+            workers.push(Worker::new(u32::try_from(workers.len()).unwrap_or(u32::MAX), status, *queue));
+        }
+    }
     let created: Option<u64> = schedulers.iter().map(|scheduler| scheduler.counts?.spawned).sum();
+    // A LocalSet has neither a queue of this kind nor threads.
+    let runtimes = || {
+        let all = schedulers.iter().enumerate().filter(|(_, scheduler)| scheduler.kind != Kind::LocalSet);
+        all.map(|(nth, _)| own.get(nth).and_then(Option::as_ref))
+    };
+    let sum = |of: &dyn Fn(&Figures) -> Option<u64>| {
+        let all: Option<u64> = runtimes().map(|own| of(own?)).sum();
+        all.filter(|_| runtimes().next().is_some())
+    };
+    let threads =
+        |of: fn(&Pool) -> u64| sum(&|own| own.pool.as_ref().map(of)).and_then(|sum| u32::try_from(sum).ok());
     snapshot::Scheduler {
         max_workers: u32::try_from(workers.len()).ok().filter(|&workers| workers > 0),
         workers,
         worker_noun: "worker".to_owned(),
+        global_queue: sum(&|own| own.global_queue),
+        threads: threads(|pool| pool.threads),
+        idle_threads: threads(|pool| pool.idle),
         tasks_created: created.filter(|_| !schedulers.is_empty()),
         ..snapshot::Scheduler::default()
     }
+}
+
+/// One sentence for each runtime whose blocking jobs wait for a thread.
+fn starved(schedulers: &[Scheduler], own: &[Option<Figures>]) -> Vec<String> {
+    let all = schedulers.iter().zip(own).filter_map(|(scheduler, own)| {
+        let pool = own.as_ref()?.pool.filter(Pool::is_starved)?;
+        let jobs =
+            if pool.queued == 1 { "1 job waits".to_owned() } else { format!("{} jobs wait", pool.queued) };
+        let threads = match pool.threads {
+            1 => "its only thread is busy".to_owned(),
+            n => format!("all of its {n} threads are busy"),
+        };
+        let (kind, owner) = (scheduler.kind.name(), scheduler.owner);
+        Some(format!("the blocking pool of {kind} {owner} is starved: {jobs}, and {threads}"))
+    });
+    all.collect()
 }

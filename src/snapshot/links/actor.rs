@@ -47,19 +47,22 @@ pub enum Action {
     Done,
     /// Wakes a waiter of a condition variable.
     Signal,
+    /// Ends: it is the task that others wait for.
+    End,
     /// It can reach the object; what it will do with it is not known.
     Unknown,
 }
 
 impl Action {
     /// Every action with its name in files.
-    const NAMES: [(Action, &str); 7] = [
+    const NAMES: [(Action, &str); 8] = [
         (Action::Send, "send"),
         (Action::Receive, "receive"),
         (Action::Close, "close"),
         (Action::Cancel, "cancel"),
         (Action::Done, "done"),
         (Action::Signal, "signal"),
+        (Action::End, "end"),
         (Action::Unknown, "unknown"),
     ];
 

@@ -6,6 +6,7 @@
 
 mod actor;
 mod ancestor;
+mod branch;
 mod call;
 mod context;
 mod descriptor;
@@ -14,6 +15,7 @@ mod timer;
 
 pub use actor::{Action, Actor, By, Certainty, Searched};
 pub use ancestor::Ancestor;
+pub use branch::Branch;
 pub use call::SystemCall;
 pub use context::Context;
 pub use descriptor::{
@@ -40,6 +42,8 @@ pub struct Links {
     pub actors: Vec<Actor>,
     /// The tasks that tasks descend from, ascending by task and generation.
     pub ancestors: Vec<Ancestor>,
+    /// The futures that tasks poll together, ascending by task and number.
+    pub branches: Vec<Branch>,
     /// Objects for which actors were looked for, ascending by object.
     pub searched: Vec<Searched>,
     /// What could not be found out, one sentence each.
@@ -63,6 +67,8 @@ impl Links {
         self.actors.sort_by_key(|actor| (actor.object, actor.certainty, actor.by));
         self.ancestors.sort_by_key(|ancestor| (ancestor.task, ancestor.generation));
         self.ancestors.dedup_by_key(|ancestor| (ancestor.task, ancestor.generation));
+        self.branches.sort_by_key(|branch| (branch.task, branch.number));
+        self.branches.dedup_by_key(|branch| (branch.task, branch.number));
         self.searched.sort_by_key(|searched| searched.object);
         self.searched.dedup_by_key(|searched| searched.object);
     }
@@ -76,6 +82,7 @@ impl Links {
         };
         self.calls.iter_mut().for_each(|call| new(&mut call.task));
         self.ancestors.iter_mut().for_each(|ancestor| new(&mut ancestor.task));
+        self.branches.iter_mut().for_each(|branch| new(&mut branch.task));
         for actor in &mut self.actors {
             if let By::Task(task) = &mut actor.by {
                 new(task);

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
-use super::leaves::{self, LeafKind};
-use super::names;
+use super::guards::{self, Guard};
+use super::leaves::{self, LeafKind, SetKind};
+use super::{Place, names};
 use crate::symbols::types::{Type, TypeId, TypeKind, Types, Variant};
 
 /// How deep a type is searched for a future inside of it.
@@ -29,19 +30,12 @@ pub(super) enum Shape {
     Enum(Arc<Choice>),
     /// Futures that are polled together.
     Several(Arc<Several>),
+    /// A collection of futures that are polled together.
+    Set(SetKind),
     /// What it waits for is known by its type.
     Leaf(LeafKind),
     /// It is not known what is inside. Whether there may be futures inside.
     Unknown { has_futures: bool },
-}
-
-/// A part of a type.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Place {
-    /// Its offset, bytes.
-    pub(super) offset: u64,
-    /// Its type.
-    pub(super) of: TypeId,
 }
 
 /// The states of an async function or block.
@@ -65,6 +59,8 @@ pub(super) struct State {
     pub(super) data: Place,
     /// What it awaits.
     pub(super) awaited: Option<Place>,
+    /// Guards of locks in its variables.
+    pub(super) guards: Vec<Guard>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -158,6 +154,9 @@ impl Layouts {
         if leaves::is_poll_fn(base) {
             return self.poll_fn(&found);
         }
+        if let Some(set) = leaves::set_by_type(base) {
+            return Some(Shape::Set(set));
+        }
         if let Some(leaf) = leaves::by_type(base) {
             return Some(Shape::Leaf(leaf));
         }
@@ -249,7 +248,8 @@ impl Layouts {
             return Some(Lead::Deep);
         }
         let base = names::base(&found.name);
-        if leaves::is_poll_fn(base) || leaves::together(base).is_some() {
+        let is_together = leaves::together(base).is_some() || leaves::set_by_type(base).is_some();
+        if leaves::is_poll_fn(base) || is_together {
             return Some(Lead::Deep);
         }
         if leaves::by_type(base).is_some() {
@@ -412,7 +412,13 @@ impl Layouts {
         let awaited = if awaited.next().is_none() { first } else { None };
         let file = variant.file.clone().unwrap_or_default();
         let data = Place { offset: variant.member.offset, of: variant.member.of };
-        Some(State { kind, file, line: variant.line, data, awaited })
+        let guards = match kind {
+            StateKind::Suspended | StateKind::Unresumed => {
+                guards::guards(&mut self.types, &inside, variant.member.offset, true)
+            }
+            _ => Vec::new(),
+        };
+        Some(State { kind, file, line: variant.line, data, awaited, guards })
     }
 
     /// The type that a method belongs to, by its `self`.

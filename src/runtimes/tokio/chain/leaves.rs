@@ -37,8 +37,6 @@ pub(super) enum LeafKind {
     Pending,
     /// It is ready.
     Ready,
-    /// A set of futures within the task.
-    FuturesUnordered,
 }
 
 const BY_TYPE: &[(&str, LeafKind)] = &[
@@ -56,10 +54,31 @@ const BY_TYPE: &[(&str, LeafKind)] = &[
     ("futures_util::future::pending::Pending", LeafKind::Pending),
     ("core::future::ready::Ready", LeafKind::Ready),
     ("futures_util::future::ready::Ready", LeafKind::Ready),
-    ("futures_util::stream::futures_unordered::FuturesUnordered", LeafKind::FuturesUnordered),
     ("futures_channel::mpsc::Receiver", LeafKind::Mpsc),
     ("futures_channel::mpsc::UnboundedReceiver", LeafKind::Mpsc),
 ];
+
+/// A kind of collection of futures that are polled together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum SetKind {
+    /// `FuturesUnordered`.
+    Unordered,
+    /// `join_all` and `try_join_all`.
+    JoinAll,
+    /// `select_all`.
+    SelectAll,
+}
+
+impl SetKind {
+    /// The word for it.
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            SetKind::Unordered => "set of futures",
+            SetKind::JoinAll => "join",
+            SetKind::SelectAll => "select",
+        }
+    }
+}
 
 /// Types that can be waited for and that are no futures.
 const RESOURCES: &[&str] = &[
@@ -90,6 +109,9 @@ const TOGETHER: &[(&str, &str)] = &[
 /// A future and the time that ends waiting for it.
 pub(super) const TIMEOUT: &str = "timeout";
 
+/// Reasons of a set of futures that are named.
+const MAX_REASONS: usize = 8;
+
 /// The leaf that a type is, by its name without parameters.
 pub(super) fn by_type(base: &str) -> Option<LeafKind> {
     if let Some((_, kind)) = BY_TYPE.iter().find(|(name, _)| *name == base) {
@@ -101,6 +123,16 @@ pub(super) fn by_type(base: &str) -> Option<LeafKind> {
         "Write" | "WriteAll" | "WriteBuf" | "WriteAllBuf" | "WriteVectored" | "Flush" | "Shutdown" => {
             Some(LeafKind::Write)
         }
+        _ => None,
+    }
+}
+
+/// The kind of collection of futures that a type is, by its name without parameters.
+pub(super) fn set_by_type(base: &str) -> Option<SetKind> {
+    match base.strip_prefix("futures_util::")? {
+        "stream::futures_unordered::FuturesUnordered" => Some(SetKind::Unordered),
+        "future::join_all::JoinAll" | "future::try_join_all::TryJoinAll" => Some(SetKind::JoinAll),
+        "future::select_all::SelectAll" => Some(SetKind::SelectAll),
         _ => None,
     }
 }
@@ -207,10 +239,10 @@ pub(super) fn words<'n>(kind: LeafKind, around: impl Iterator<Item = &'n str>) -
             words("mpsc closed", WaitClass::Cond, Some((WaitOp::Wait, ObjectKind::Cond)))
         }
         LeafKind::Notified => words("notify", WaitClass::Cond, Some((WaitOp::Wait, ObjectKind::Cond))),
-        LeafKind::Join => words("task join", WaitClass::Join, None),
+        LeafKind::Join => words("task join", WaitClass::Join, Some((WaitOp::Wait, ObjectKind::Task))),
         LeafKind::Broadcast => words("broadcast receive", WaitClass::Receive, channel(WaitOp::Receive)),
         LeafKind::Mpsc => words("mpsc receive", WaitClass::Receive, channel(WaitOp::Receive)),
-        LeafKind::JoinSet => words("join set", WaitClass::Join, None),
+        LeafKind::JoinSet => words("join set", WaitClass::Join, Some((WaitOp::Wait, ObjectKind::Task))),
         LeafKind::Readiness if calls("::accept") => {
             words("accept", WaitClass::Accept, descriptor(WaitOp::Accept))
         }
@@ -226,16 +258,23 @@ pub(super) fn words<'n>(kind: LeafKind, around: impl Iterator<Item = &'n str>) -
         // Never a class that never ends: a task can also be woken by what is around this future, and be aborted.
         LeafKind::Pending => words("pending", WaitClass::Other, None),
         LeafKind::Ready => words("ready", WaitClass::Other, None),
-        LeafKind::FuturesUnordered => words("set of futures", WaitClass::Select, None),
     }
 }
 
-/// What several futures wait for that are polled together.
-pub(super) fn joined(word: &str, reasons: &[String]) -> (String, WaitClass) {
-    match word {
-        "select" => (format!("select: {}", reasons.join(", ")), WaitClass::Select),
-        _ => (format!("{word}: {}", reasons.join(", ")), WaitClass::Other),
+/// What several futures wait for that are polled together. `is_set`: their number differs from task to task.
+pub(super) fn joined(word: &str, is_set: bool, reasons: &[String]) -> (String, WaitClass) {
+    let class = if word == "join" { WaitClass::Other } else { WaitClass::Select };
+    if !is_set {
+        return (format!("{word}: {}", reasons.join(", ")), class);
     }
+    let mut distinct: Vec<&str> = reasons.iter().map(String::as_str).collect();
+    distinct.sort_unstable();
+    distinct.dedup();
+    if distinct.len() > MAX_REASONS {
+        distinct.truncate(MAX_REASONS);
+        distinct.push("and others");
+    }
+    (format!("{word}: {}", distinct.join(", ")), class)
 }
 
 /// Whether a function is one of the library that a leaf is part of.

@@ -3,11 +3,17 @@
 //! The layout of futures comes from DWARF ([`layout`]); without it there is no chain, and [`Chains::lack`] says what would
 //! show it. [`walk`] follows a future in memory, [`leaves`] says what the innermost one waits for.
 
+mod branches;
 mod details;
+mod guards;
+mod held;
 mod layout;
 mod leaves;
 mod names;
 mod places;
+mod scheduler;
+mod sets;
+mod values;
 mod walk;
 mod window;
 
@@ -22,8 +28,11 @@ use super::scan::{Header, state};
 use crate::process::{Image, Memory};
 use crate::snapshot::{Channel, ObjectKind, StackStatus, WaitClass, WaitOp};
 use crate::symbols::types::{TypeId, TypeKind, Types};
+pub(super) use branches::Branch;
+pub(super) use held::Held;
 use layout::{Layouts, StateMachine};
 pub(super) use places::Places;
+pub(super) use scheduler::{Figures, Pool};
 use walk::Walk;
 use window::{Window, Windows};
 
@@ -71,6 +80,8 @@ pub(super) struct FutureKind {
     pub(super) name: String,
     /// Its place in the task. None: unknown.
     stage: Option<Stage>,
+    /// The type of what schedules it.
+    scheduler: Option<TypeId>,
 }
 
 /// A task whose chain is wanted.
@@ -97,6 +108,8 @@ struct Stage {
     others: [Option<u64>; 2],
     /// The offset of the future, bytes, and its type.
     future: (u64, TypeId),
+    /// The alignment of the stage, bytes: 1 if it is unknown.
+    alignment: u64,
 }
 
 impl Stage {
@@ -124,6 +137,7 @@ impl Stage {
             running: variant.value,
             others,
             future: (variant.member.offset.checked_add(future.offset)?, future.of),
+            alignment: found.alignment.max(1),
         })
     }
 
@@ -136,6 +150,15 @@ impl Stage {
     }
 }
 
+/// A part of a type.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Place {
+    /// Its offset, bytes.
+    pub(super) offset: u64,
+    /// Its type.
+    pub(super) of: TypeId,
+}
+
 /// The await chain of a task.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Chain {
@@ -145,6 +168,8 @@ pub(super) struct Chain {
     pub(super) status: StackStatus,
     /// What the innermost future waits for.
     pub(super) leaf: Option<Leaf>,
+    /// The locks that it may hold.
+    pub(super) held: Vec<Held>,
 }
 
 /// An async function or block at one of its states.
@@ -170,6 +195,10 @@ pub(super) struct Leaf {
     pub(super) class: WaitClass,
     /// The objects that it waits for.
     pub(super) objects: Vec<Wanted>,
+    /// There are more than these.
+    pub(super) is_partial: bool,
+    /// The futures that are polled together here, each before those within it.
+    pub(super) branches: Vec<Branch>,
 }
 
 /// An object that a future waits for.
@@ -226,10 +255,12 @@ impl Chains {
         let layouts = self.layouts.as_mut()?;
         let function = layouts.types.function(poll.wrapping_sub(self.bias))?;
         let arguments = function.name.strip_prefix(POLL)?;
+        let scheduler = function.parameters.iter().find(|parameter| parameter.name == "S");
+        let scheduler = scheduler.map(|parameter| parameter.of);
         let Some(parameter) = function.parameters.iter().find(|parameter| parameter.name == "T") else {
             self.lack.get_or_insert(NO_TYPES);
             let name = (*super::names::arguments(arguments).first()?).to_owned();
-            return Some(FutureKind { name, stage: None });
+            return Some(FutureKind { name, stage: None, scheduler });
         };
         let found = layouts.types.get(parameter.of)?;
         let name = match layouts.shape(parameter.of) {
@@ -239,7 +270,7 @@ impl Chains {
         let address = poll.wrapping_sub(self.bias);
         let stage = layouts.types.beside(address, CORE, "Stage", &found.name);
         let stage = stage.and_then(|stage| Stage::of(&mut layouts.types, stage));
-        Some(FutureKind { name, stage })
+        Some(FutureKind { name, stage, scheduler })
     }
 
     /// The type of the futures that this function polls, as a vtable of `dyn Future` names it, and its size.
@@ -320,7 +351,8 @@ impl Chains {
         let Asked { kind, header, vtable } = asked;
         let Some(stage) = kind.stage else { return Ok(None) };
         let (offset, of) = stage.future;
-        let at = header.address.wrapping_add(vtable.stage());
+        let Some(begin) = vtable.stage().checked_next_multiple_of(stage.alignment) else { return Ok(None) };
+        let at = header.address.wrapping_add(begin);
         let (discriminant, size) = stage.discriminant;
         let value = window.number(at.wrapping_add(discriminant), size);
         if !is_at_rest(window, header, vtable) || !value.is_some_and(|value| stage.is_future(value)) {

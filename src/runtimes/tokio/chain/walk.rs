@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use super::details::Details;
+use super::held::{self, Held};
 use super::layout::{Alternative, Several, Shape, StateKind, StateMachine};
 use super::leaves;
+use super::values::{Value, Values};
 use super::window::Window;
 use super::{Await, Chain, Chains, Leaf, Wanted, names};
 use crate::snapshot::{StackStatus, WaitClass};
@@ -14,21 +16,22 @@ use crate::symbols::types::TypeId;
 const MAX_STEPS: usize = 4 << 10;
 /// Locations of one chain.
 const MAX_LOCATIONS: usize = 1 << 10;
-/// Branches at one place that are followed.
-const MAX_BRANCHES: usize = 64;
+/// Guards of locks in one task.
+const MAX_HELD: usize = 256;
 /// How deep branches within branches are followed.
-const MAX_DEPTH: usize = 8;
+pub(super) const MAX_DEPTH: usize = 8;
 /// In the vtable of a future, after what every vtable has: drop, size, alignment.
 const VTABLE_SIZE: u64 = 8;
 const VTABLE_POLL: u64 = 24;
 
 /// One chain being read.
 pub(super) struct Walk<'w, 'm> {
-    chains: &'w mut Chains,
-    window: &'w mut Window<'m>,
+    pub(super) chains: &'w mut Chains,
+    pub(super) window: &'w mut Window<'m>,
     steps: usize,
     /// A future on the way could wait for something else.
     may_wait_elsewhere: bool,
+    held: Vec<Held>,
 }
 
 /// An async function on the way.
@@ -47,7 +50,7 @@ impl Awaiting {
 }
 
 /// Why the inside of a future is not shown.
-enum End {
+pub(super) enum End {
     /// Nothing is inside.
     Leaf(Leaf),
     /// It was polled to its end.
@@ -56,9 +59,17 @@ enum End {
     Gaps(Option<Leaf>),
 }
 
+/// What futures that are polled together come to.
+pub(super) enum Branches {
+    /// Several run.
+    Of(End),
+    /// Only this one runs: the chain goes on with it.
+    One((TypeId, u64)),
+}
+
 impl<'w, 'm> Walk<'w, 'm> {
     pub(super) fn new(chains: &'w mut Chains, window: &'w mut Window<'m>) -> Walk<'w, 'm> {
-        Walk { chains, window, steps: 0, may_wait_elsewhere: false }
+        Walk { chains, window, steps: 0, may_wait_elsewhere: false, held: Vec::new() }
     }
 
     /// The chain of a future of a type, at an address.
@@ -67,11 +78,15 @@ impl<'w, 'm> Walk<'w, 'm> {
         if self.may_wait_elsewhere {
             chain.status = StackStatus::Gaps;
         }
+        // A branch may have been followed twice.
+        self.held.sort_by_key(|held| held.guard);
+        self.held.dedup_by_key(|held| held.guard);
+        chain.held = self.held;
         chain
     }
 
     /// The chain, and whether the future was polled to its end.
-    fn follow(&mut self, of: TypeId, at: u64, depth: usize) -> (Chain, bool) {
+    pub(super) fn follow(&mut self, of: TypeId, at: u64, depth: usize) -> (Chain, bool) {
         let (mut frames, mut limits) = (Vec::new(), Vec::new());
         let mut end = self.inwards(of, at, depth, &mut frames, &mut limits);
         if let (End::Leaf(leaf) | End::Gaps(Some(leaf)), false) = (&mut end, limits.is_empty()) {
@@ -83,7 +98,12 @@ impl<'w, 'm> Walk<'w, 'm> {
         chain.awaits = frames.into_iter().rev().map(|frame| frame.at).collect();
         let mut is_done = false;
         match end {
-            End::Leaf(leaf) => chain.leaf = Some(leaf),
+            End::Leaf(leaf) => {
+                if leaf.is_partial {
+                    chain.status = StackStatus::Gaps;
+                }
+                chain.leaf = Some(leaf);
+            }
             End::Done => {
                 chain.leaf = Some(leaf("done", WaitClass::Other));
                 is_done = true;
@@ -143,8 +163,12 @@ impl<'w, 'm> Walk<'w, 'm> {
                     }
                 }
                 Shape::Several(several) => match self.several(&several, at, depth) {
-                    Ok(end) => return end,
-                    Err(only) => Ok(only),
+                    Branches::Of(end) => return end,
+                    Branches::One(only) => Ok(only),
+                },
+                Shape::Set(kind) => match self.set(kind, Value { of, at }, depth) {
+                    Branches::Of(end) => return end,
+                    Branches::One(only) => Ok(only),
                 },
                 Shape::Leaf(kind) => {
                     let library =
@@ -152,7 +176,7 @@ impl<'w, 'm> Walk<'w, 'm> {
                     let around = library.clone().map(|frame| frame.at.machine.name.as_str());
                     let words = leaves::words(kind, around);
                     let around = library.filter_map(Awaiting::data).collect();
-                    let mut details = Details { layouts, window: self.window, around };
+                    let mut details = Details { values: Values { layouts, window: self.window }, around };
                     return End::Leaf(details.leaf(kind, words, of, at));
                 }
                 Shape::Unknown { has_futures } => return self.unknown(of, has_futures),
@@ -187,7 +211,15 @@ impl<'w, 'm> Walk<'w, 'm> {
         if state.kind == StateKind::Returned {
             return Err(End::Done);
         }
-        frames.push(Awaiting { at: Await { machine: Arc::clone(machine), state: nth }, address: at });
+        let by = Await { machine: Arc::clone(machine), state: nth };
+        if !state.guards.is_empty()
+            && self.held.len() < MAX_HELD
+            && let Some(layouts) = self.chains.layouts.as_mut()
+        {
+            let mut values = Values { layouts, window: self.window };
+            self.held.extend(held::held(&mut values, state, at, &by));
+        }
+        frames.push(Awaiting { at: by, address: at });
         match state.kind {
             StateKind::Suspended => {
                 let place = state.awaited.ok_or(End::Gaps(None))?;
@@ -223,56 +255,6 @@ impl<'w, 'm> Walk<'w, 'm> {
             limits.extend(chain.leaf.into_iter().flat_map(|leaf| leaf.objects));
         }
         Some((inside.of, at.wrapping_add(inside.offset)))
-    }
-
-    /// Futures that are polled together; or the only one of them that still runs.
-    fn several(&mut self, several: &Several, at: u64, depth: usize) -> Result<End, (TypeId, u64)> {
-        if depth >= MAX_DEPTH {
-            return Ok(End::Gaps(None));
-        }
-        let base = match several.behind {
-            Some(offset) => self.window.pointer(at.wrapping_add(offset)),
-            None => Some(at),
-        };
-        let disabled = match several.disabled {
-            Some((offset, size)) => {
-                let bits = self.window.pointer(at.wrapping_add(offset));
-                bits.and_then(|bits| self.window.number(bits, size))
-            }
-            None => Some(0),
-        };
-        let (Some(base), Some(disabled)) = (base, disabled) else { return Ok(End::Gaps(None)) };
-        if several.futures.len() > MAX_BRANCHES {
-            return Ok(End::Gaps(None));
-        }
-        let mut running = Vec::new();
-        for (nth, place) in several.futures.iter().enumerate() {
-            if nth < 64 && disabled >> nth & 1 == 1 {
-                continue;
-            }
-            let at = base.wrapping_add(place.offset);
-            let (chain, is_done) = self.follow(place.of, at, depth + 1);
-            if !is_done {
-                running.push((chain, place.of, at));
-            }
-        }
-        if let [(_, of, at)] = running.as_slice() {
-            return Err((*of, *at));
-        }
-        if running.is_empty() {
-            return Ok(End::Done);
-        }
-        let mut whole = true;
-        let (mut reasons, mut objects) = (Vec::new(), Vec::new());
-        for (chain, ..) in running {
-            whole &= chain.status == StackStatus::Complete;
-            let leaf = chain.leaf.unwrap_or_default();
-            reasons.push(if leaf.reason.is_empty() { "unknown".to_owned() } else { leaf.reason });
-            objects.extend(leaf.objects);
-        }
-        let (reason, class) = leaves::joined(several.word, &reasons);
-        let leaf = Leaf { reason, class, objects };
-        Ok(if whole { End::Leaf(leaf) } else { End::Gaps(Some(leaf)) })
     }
 }
 

@@ -102,7 +102,7 @@ codes!(wait_op_code, wait_op, WaitOp {
 });
 codes!(object_kind_code, object_kind, ObjectKind {
     Channel = 0, Mutex = 1, RwMutex = 2, WaitGroup = 3, Cond = 4, Semaphore = 5, Other = 6, Descriptor = 7,
-    Timer = 8, Futex = 9, Process = 10,
+    Timer = 8, Futex = 9, Process = 10, Task = 11,
 });
 
 codes!(hold_kind_code, hold_kind, HoldKind { Exclusive = 0, Shared = 1, Perhaps = 2 });

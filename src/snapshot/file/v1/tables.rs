@@ -126,6 +126,22 @@ pub(crate) const ACTORS: Table<7> =
     Table::new("actors", ["object", "task", "time", "action", "certainty", "location", "hops"]);
 pub(crate) const ANCESTORS: Table<5> =
     Table::new("ancestors", ["task", "generation", "id", "stack", "creator"]);
+pub(crate) const BRANCHES: Table<11> = Table::new(
+    "branches",
+    [
+        "task",
+        "number",
+        "depth",
+        "nth",
+        "of",
+        "stack",
+        "status",
+        "reason",
+        "wait_class",
+        "first_wait",
+        "wait_count",
+    ],
+);
 pub(crate) const SEARCHED: Table<2> = Table::new("searched", ["object", "flags"]);
 pub(crate) const UNKNOWN: Table<2> = Table::new("unknown", ["length", "text"]);
 
@@ -152,11 +168,12 @@ pub(crate) fn all() -> Vec<Listed> {
         SEARCHED.listed(),
         UNKNOWN.listed(),
         ANCESTORS.listed(),
+        BRANCHES.listed(),
     ]
 }
 
 /// The names of the tables that are there only if they have rows.
-pub(crate) fn optional() -> [&'static str; 10] {
+pub(crate) fn optional() -> [&'static str; 11] {
     [
         TWINS.name,
         DESCRIPTORS.name,
@@ -168,5 +185,6 @@ pub(crate) fn optional() -> [&'static str; 10] {
         SEARCHED.name,
         UNKNOWN.name,
         ANCESTORS.name,
+        BRANCHES.name,
     ]
 }

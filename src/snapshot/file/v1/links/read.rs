@@ -5,6 +5,7 @@ use super::super::super::budget::{Budget, Refused};
 use super::super::super::columns::{BadColumn, ColumnReader, byte};
 use super::super::table_reader::{ReadRows, TableReader};
 use super::super::tables::{self, Table};
+use super::super::{stack_status, wait_class};
 use super::codes::*;
 use super::{context_flag, descriptor_flag, searched_flag, socket_flag};
 use crate::snapshot::*;
@@ -25,6 +26,7 @@ pub(in super::super) fn read(tables: &mut TableReader<'_>) -> Result<Links, File
         searched: optional(tables, &tables::SEARCHED, read_searched)?,
         unknown: optional(tables, &tables::UNKNOWN, read_unknown)?,
         ancestors: optional(tables, &tables::ANCESTORS, read_ancestors)?,
+        branches: optional(tables, &tables::BRANCHES, read_branches)?,
     })
 }
 
@@ -227,6 +229,42 @@ fn read_ancestors(
             id: Some(ids.plain()?).filter(|&id| id != 0),
             stack: stacks.optional()?.map(StackId),
             creator: creators.optional()?.map(LocationId),
+        });
+    }
+    Ok(list)
+}
+
+fn read_branches(
+    mut list: Vec<Branch>,
+    rows: usize,
+    columns: [ColumnReader<'_>; 11],
+    _: &mut Budget,
+) -> Result<Vec<Branch>, Refused> {
+    let [
+        mut tasks,
+        mut numbers,
+        mut depths,
+        mut nths,
+        mut ofs,
+        mut stacks,
+        mut statuses,
+        mut reasons,
+        mut classes,
+        mut first_waits,
+        mut wait_counts,
+    ] = columns;
+    for _ in 0..rows {
+        list.push(Branch {
+            task: tasks.delta_u32()?,
+            number: numbers.plain_u32()?,
+            depth: depths.plain_u32()?,
+            nth: nths.plain()?,
+            of: ofs.plain()?,
+            stack: stacks.optional()?.map(StackId),
+            stack_status: code(&mut statuses, stack_status)?,
+            reason: reasons.optional()?.map(StrId),
+            wait_class: code(&mut classes, wait_class)?,
+            waits: Span { start: first_waits.delta_u32()?, len: wait_counts.plain_u32()? },
         });
     }
     Ok(list)

@@ -3,6 +3,7 @@
 use super::super::super::columns::ColumnWriter;
 use super::super::rows::Rows;
 use super::super::tables;
+use super::super::{stack_status_code, wait_class_code};
 use super::codes::*;
 use super::{context_flag, descriptor_flag, searched_flag, socket_flag};
 use crate::snapshot::*;
@@ -19,6 +20,7 @@ pub(in super::super) fn write(links: &Links) -> Vec<(&'static str, Rows)> {
         (tables::SEARCHED.name, searched(&links.searched)),
         (tables::UNKNOWN.name, unknown(&links.unknown)),
         (tables::ANCESTORS.name, ancestors(&links.ancestors)),
+        (tables::BRANCHES.name, branches(&links.branches)),
     ];
     tables.into_iter().filter(|(_, rows)| !rows.is_empty()).collect()
 }
@@ -216,6 +218,26 @@ fn ancestors(ancestors: &[Ancestor]) -> Rows {
         creators.optional(ancestor.creator.map(|id| id.0));
     }
     Rows::new(tables::ANCESTORS, ancestors.len(), columns)
+}
+
+fn branches(branches: &[Branch]) -> Rows {
+    let mut columns = [(); 11].map(|()| ColumnWriter::default());
+    let [tasks, numbers, depths, nths, ofs, stacks, statuses, reasons, classes, first_waits, wait_counts] =
+        &mut columns;
+    for branch in branches {
+        tasks.delta(branch.task.into());
+        numbers.plain(branch.number.into());
+        depths.plain(branch.depth.into());
+        nths.plain(branch.nth);
+        ofs.plain(branch.of);
+        stacks.optional(branch.stack.map(|id| id.0));
+        statuses.plain(stack_status_code(branch.stack_status).into());
+        reasons.optional(branch.reason.map(|id| id.0));
+        classes.plain(wait_class_code(branch.wait_class).into());
+        first_waits.delta(branch.waits.start.into());
+        wait_counts.plain(branch.waits.len.into());
+    }
+    Rows::new(tables::BRANCHES, branches.len(), columns)
 }
 
 fn searched(searched: &[Searched]) -> Rows {
