@@ -54,8 +54,9 @@ impl Tracer<'_> {
     /// Adds the callers of C that a goroutine called, as far as they are certain. Returns the state of their stack.
     fn callers(&mut self, tracing: &mut Tracing<'_>, goroutine: u64) -> Option<StackStatus> {
         let machine = tracing.machine?;
-        let (tid, at_ns) = (tracing.moment.tid, tracing.moment.at_ns);
-        let (places, status) = self.callers_in_go(tid, &machine, goroutine, at_ns)?;
+        let thread = (tracing.moment.tid, &machine);
+        let at = tracing.moment.at_ns;
+        let (places, status) = self.foreign.callers(&mut self.unwinder, thread, goroutine, at)?;
         tracing.is_goroutine |= places.last().is_some_and(|place| match place {
             Place::Go(address) => self.is_exit(address.pc()),
             Place::Within(_) | Place::Native(_) => false,

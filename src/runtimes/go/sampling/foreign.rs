@@ -11,11 +11,10 @@ use rustc_hash::FxHashMap;
 use super::evidence::Place;
 use super::runs::Runs;
 use super::threads::Machine;
-use super::trace::Tracer;
 use crate::process::{Target, monotonic_ns};
 use crate::runtimes::go::Go;
 use crate::runtimes::go::goroutine::Raw;
-use crate::runtimes::go::unwind::Start;
+use crate::runtimes::go::unwind::{Start, Unwinder, Window};
 use crate::snapshot::StackStatus;
 
 /// Threads that are remembered.
@@ -45,77 +44,79 @@ struct Known {
 }
 
 /// The calls of C that threads are in.
-#[derive(Default)]
-pub(super) struct ForeignCalls {
+pub(super) struct ForeignCalls<'a> {
+    go: &'a Go,
+    target: &'a dyn Target,
     known: FxHashMap<u32, Known>,
 }
 
-impl Tracer<'_> {
+impl<'a> ForeignCalls<'a> {
+    pub(super) fn new(go: &'a Go, target: &'a dyn Target) -> Self {
+        ForeignCalls { go, target, known: FxHashMap::default() }
+    }
+
     /// The frames of a goroutine that was in a call of C on this thread at a time. None if it is not certain that they
     /// were its frames then.
-    pub(super) fn callers_in_go(
+    pub(super) fn callers(
         &mut self,
-        tid: u32,
-        machine: &Machine,
+        unwinder: &mut Unwinder<'_>,
+        (tid, machine): (u32, &Machine),
         goroutine: u64,
         at_ns: u64,
     ) -> Option<(Vec<Place>, StackStatus)> {
-        let mut known = self.foreign.known.remove(&tid);
+        let mut known = self.known.remove(&tid);
         if known.as_ref().is_none_or(|known| known.read_ns <= at_ns) {
-            known = self.read_call(machine, known);
+            known = Some(self.read(unwinder, machine, known));
         }
         let known = known?;
         let certain = known.call.at(at_ns).flatten().filter(|call| call.goroutine == goroutine);
         let callers = known.callers.as_ref().filter(|(call, ..)| certain == Some(*call));
         let found = callers.map(|(_, places, status)| (places.clone(), *status));
-        if self.foreign.known.len() >= MAX_THREADS {
-            self.foreign.known.clear();
+        if self.known.len() >= MAX_THREADS {
+            self.known.clear();
         }
-        self.foreign.known.insert(tid, known);
+        self.known.insert(tid, known);
         found
     }
 
     /// Reads which call a thread is in now, and the frames if it is a new one.
-    fn read_call(&mut self, machine: &Machine, known: Option<Known>) -> Option<Known> {
-        let (go, target) = (self.go, self.target);
+    fn read(&self, unwinder: &mut Unwinder<'_>, machine: &Machine, known: Option<Known>) -> Known {
         let begin = monotonic_ns();
-        let unwinder = &self.unwinder;
-        let is_foreign = |call: &Call| unwinder.is_function(call.pc, "runtime.cgocall");
-        let mut call = current(go, target, machine).filter(is_foreign);
+        let mut call = self.current(machine).filter(|call| {
+            unwinder.code(call.pc).is_some() && unwinder.is_function(call.pc, "runtime.cgocall")
+        });
         let mut callers = known.as_ref().and_then(|known| known.callers.clone());
         if let Some(now) = call.filter(|now| callers.as_ref().is_none_or(|(call, ..)| call != now)) {
-            callers = self.read_callers(now).map(|(places, status)| (now, places, status));
+            callers = self.frames(unwinder, now).map(|(places, status)| (now, places, status));
             // It must have been this call's stack while it was read.
-            call = current(go, target, machine).filter(|again| *again == now);
+            call = self.current(machine).filter(|again| *again == now);
         }
         let end = monotonic_ns();
-        let mut known =
-            known.unwrap_or_else(|| Known { call: Runs::new(call, begin, end), read_ns: 0, callers: None });
-        if known.read_ns != 0 {
-            known.call.note(call, begin, end);
-        }
-        (known.read_ns, known.callers) = (begin, callers.filter(|(of, ..)| Some(*of) == call));
-        Some(known)
+        let callers = callers.filter(|(of, ..)| Some(*of) == call);
+        let mut runs = known.map_or(Runs::new(call, begin, end), |known| known.call);
+        runs.note(call, begin, end);
+        Known { call: runs, read_ns: begin, callers }
     }
 
-    fn read_callers(&mut self, call: Call) -> Option<(Vec<Place>, StackStatus)> {
+    fn frames(&self, unwinder: &mut Unwinder<'_>, call: Call) -> Option<(Vec<Place>, StackStatus)> {
         let len = call.stack_hi.checked_sub(call.sp).filter(|len| *len <= MAX_STACK)?;
         let bytes = self.target.read_vec(call.sp, usize::try_from(len).ok()?).ok()?;
         let mut places = Vec::new();
         let start = Start { pc: call.pc, sp: call.sp, bp: 0, interrupted: false };
-        let status = self.walk_known(start, &bytes, &mut places);
+        let window = Window { base: call.sp, bytes: &bytes, cut: false };
+        let status = unwinder.trace(start, window, &mut |pc, _| places.push(Place::Go(pc))).status;
         Some((places, status))
     }
-}
 
-/// The call of C that a thread is in. None if it is in none, or that changed while it was read.
-fn current(go: &Go, target: &dyn Target, machine: &Machine) -> Option<Call> {
-    let offsets = &go.offsets;
-    let field = |offset: u64| target.read_u64(machine.m.checked_add(offset)?).ok();
-    let number = field(offsets.m_ncgocall?)?;
-    let goroutine = field(offsets.m_curg)?;
-    let raw = Raw::read(target, goroutine, offsets).ok()??;
-    let (pc, sp) = raw.left_at()?;
-    let is_whole = raw.m == machine.m && raw.on_stack(sp) && field(offsets.m_ncgocall?)? == number;
-    is_whole.then_some(Call { m: machine.m, number, goroutine, stack_hi: raw.stack_hi, pc, sp })
+    /// The call of C, or of the system, that a thread is in. None if it is in none, or that changed while it was read.
+    fn current(&self, machine: &Machine) -> Option<Call> {
+        let offsets = &self.go.offsets;
+        let field = |offset: u64| self.target.read_u64(machine.m.checked_add(offset)?).ok();
+        let number = field(offsets.m_ncgocall?)?;
+        let goroutine = field(offsets.m_curg)?;
+        let raw = Raw::read(self.target, goroutine, offsets).ok()??;
+        let (pc, sp) = raw.left_at()?;
+        let is_whole = raw.m == machine.m && raw.on_stack(sp) && field(offsets.m_ncgocall?)? == number;
+        is_whole.then_some(Call { m: machine.m, number, goroutine, stack_hi: raw.stack_hi, pc, sp })
+    }
 }

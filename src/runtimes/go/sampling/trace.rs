@@ -31,14 +31,13 @@ const IMAGES_NS: u64 = 2_000_000_000;
 
 /// Traces moments of the threads of a target.
 pub(super) struct Tracer<'a> {
-    pub(super) go: &'a Go,
-    pub(super) target: &'a dyn Target,
+    go: &'a Go,
     pub(super) goroutines: Goroutines<'a>,
     pub(super) machines: Machines<'a>,
     pub(super) native: NativeCode,
     pub(super) unwinder: Unwinder<'a>,
     calls: Calls<'a>,
-    pub(super) foreign: ForeignCalls,
+    pub(super) foreign: ForeignCalls<'a>,
     /// By function literal: the function around it.
     enclosers: FxHashMap<u64, Option<u64>>,
     /// Code was met that is in no known image.
@@ -63,7 +62,6 @@ impl<'a> Tracer<'a> {
     pub(super) fn new(go: &'a Go, target: &'a dyn Target, native: NativeCode) -> Self {
         Tracer {
             go,
-            target,
             goroutines: Goroutines::new(go, target),
             machines: Machines::new(go, target),
             native,
@@ -71,7 +69,7 @@ impl<'a> Tracer<'a> {
             next_images_ns: 0,
             unwinder: Unwinder::strict(&go.modules, MAX_FRAMES),
             calls: Calls::new(go, target),
-            foreign: ForeignCalls::default(),
+            foreign: ForeignCalls::new(go, target),
             enclosers: FxHashMap::default(),
             old_slot: go.build.minor.is_some_and(|minor| minor < 22),
         }
