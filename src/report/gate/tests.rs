@@ -64,9 +64,11 @@ fn written(write: impl FnOnce(&mut Vec<u8>) -> std::io::Result<()>) -> String {
     String::from_utf8(out).unwrap()
 }
 
+type Names = &'static [&'static str];
+
 /// Elements of a JUnit report: the attributes that must be there, those that may, and the children. It is what Jenkins
 /// asks for (`junit-10.xsd` of its xUnit plugin), and what Ant asks for besides.
-const ELEMENTS: [(&str, &[&str], &[&str], &[&str]); 8] = [
+const ELEMENTS: [(&str, Names, Names, Names); 8] = [
     ("testsuites", &[], &["name", "time", "tests", "failures", "errors"], &["testsuite"]),
     (
         "testsuite",
