@@ -54,7 +54,7 @@ impl Finder {
         changed.notify_one();
     }
 
-    /// Gives up the present search: it ends after the reading that goes on, and its answer is dropped.
+    /// Gives up the present search, and the reading that goes on. Its answer is dropped.
     pub(super) fn give_up(&self) {
         self.stop.store(true, Ordering::Relaxed);
     }

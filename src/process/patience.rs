@@ -18,7 +18,8 @@ use super::{Result, Target, TargetError, proc};
 
 /// How often progress is checked. Time for which loiter itself is stopped does not count.
 const TICK: Duration = Duration::from_millis(50);
-/// A reading that has to end, because the user asked or a freeze is over, gets this long to end in good order.
+/// A reading that has to end, because the user asked or a freeze is over, gets this long to end in good order. All that
+/// it still reads of the target fails.
 const LAST_CHANCE: Duration = Duration::from_secs(3);
 /// Unless it makes no progress for this long.
 const HANGS: Duration = Duration::from_millis(500);
@@ -77,6 +78,9 @@ where
     if let Some(hanging) = Hanging::of(watch.pid) {
         return Err(hanging.what.no_answer(hanging.pid).into());
     }
+    if stop.is_some_and(|stop| stop.load(Ordering::Relaxed)) {
+        return Err(TargetError::GivenUp { pid: watch.pid }.into());
+    }
     let (done, wait) = mpsc::sync_channel(1);
     let number = watch.number;
     let returned = Arc::new(AtomicBool::new(false));
@@ -88,9 +92,12 @@ where
         let _ = done.send(work());
     });
     let reader = reader.map_err(|source| TargetError::io("start a thread", source))?;
-    let mut supervisor = Supervisor { watch, stopper, stop, seen: Vec::new(), waited: None };
+    let mut supervisor =
+        Supervisor { watch, stopper, stop, seen: Vec::new(), waited: None, is_stopped: false };
     loop {
         match wait.recv_timeout(TICK) {
+            // Some of what it read is missing.
+            Ok(_) if supervisor.is_stopped => return Err(TargetError::GivenUp { pid: watch.pid }.into()),
             Ok(outcome) => return outcome,
             Err(RecvTimeoutError::Disconnected) => match reader.join() {
                 Err(panic) => std::panic::resume_unwind(panic),
@@ -138,6 +145,8 @@ struct Supervisor<'a> {
     seen: Vec<Seen>,
     /// How many checks ago the decision to end was taken.
     waited: Option<u32>,
+    /// The user asked to stop: since then, all that the reading reads fails.
+    is_stopped: bool,
 }
 
 impl Supervisor<'_> {
@@ -159,10 +168,9 @@ impl Supervisor<'_> {
         if let_go.is_none() && !stopped {
             return None;
         }
-        if let_go.is_some() {
-            // What is read from here on is not of the same moment.
-            self.watch.given_up.store(true, Ordering::Relaxed);
-        }
+        // What is read from here on is not of the same moment, or of no use.
+        self.watch.given_up.store(true, Ordering::Relaxed);
+        self.is_stopped |= stopped;
         let waited = self.waited.get_or_insert(0);
         *waited = waited.saturating_add(1);
         let hangs = slowest.as_ref().is_some_and(|(ticks, _)| TICK * *ticks >= HANGS);

@@ -4,16 +4,23 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 
 use super::escape::escape;
+use super::units::count;
 use super::why::{Words, edge_name};
-use crate::analysis::why::{Chain, Edge, Node, NodeId, Why};
+use crate::analysis::why::{Cause, Chain, Edge, Node, NodeId, Why};
 use crate::snapshot::Certainty;
 
 /// Nodes and edges of chains, each once, with their words.
 pub(super) struct Picture {
-    /// The nodes in the order of their numbers: what they are called, and their process.
+    /// The nodes: what they are called, and how they are drawn.
     pub(super) nodes: BTreeMap<NodeId, (Vec<String>, Shape)>,
+    /// The nodes in the order in which the chains lead to them.
+    pub(super) order: Vec<NodeId>,
     /// The edges.
     pub(super) edges: Vec<(NodeId, NodeId, &'static str, Certainty)>,
+    /// Nodes and edges that are too many to be drawn.
+    left_out: u64,
+    /// Chains that were not followed to their ends.
+    cut: u64,
 }
 
 /// How a node is drawn.
@@ -23,46 +30,79 @@ pub(super) enum Shape {
     Task,
     /// A task that a chain ends at.
     End,
+    /// A task that waits for itself, through others.
+    Cycle,
     /// What is waited for.
     Thing,
     /// Something outside.
     Outside,
 }
 
-/// At most this many nodes are drawn.
-pub(super) const NODES: usize = 2_000;
+/// At most this many nodes and edges are drawn.
+const NODES: usize = 2_000;
+const EDGES: usize = 4_000;
 
 impl Picture {
     /// What several chains show together.
     pub(super) fn new(why: &Why<'_>, chains: &[&Chain]) -> Self {
         let words = Words::new(why, chains, false);
         let graph = why.graph();
-        let mut nodes = BTreeMap::new();
-        let mut edges: Vec<(NodeId, NodeId, &'static str, Certainty)> = Vec::new();
+        // Not those that the tasks may leave another way.
+        let is_cycle = |chain: &&&Chain| {
+            let end = chain.steps.iter().find_map(|step| match step.end {
+                Some(Cause::Cycle { open, .. }) => Some(!open),
+                _ => None,
+            });
+            end == Some(true)
+        };
+        let cycles: BTreeSet<NodeId> =
+            chains.iter().filter(is_cycle).flat_map(|chain| chain.cycle.iter().copied()).collect();
+        let cut = chains.iter().filter(|chain| chain.is_cut).count() as u64;
+        let (nodes, order, edges) = Default::default();
+        let mut picture = Picture { nodes, order, edges, left_out: 0, cut };
+        let mut left_out: BTreeSet<NodeId> = BTreeSet::new();
         let mut seen: BTreeSet<(NodeId, NodeId)> = BTreeSet::new();
         for step in chains.iter().flat_map(|chain| &chain.steps) {
-            if !nodes.contains_key(&step.node) {
-                if nodes.len() >= NODES {
-                    break;
+            if !picture.nodes.contains_key(&step.node) {
+                if picture.nodes.len() >= NODES {
+                    left_out.insert(step.node);
+                    continue;
                 }
                 let shape = match graph.node(step.node) {
+                    _ if cycles.contains(&step.node) => Shape::Cycle,
                     Some(Node::Task { .. } | Node::Across(_)) if step.end.is_some() => Shape::End,
-                    Some(Node::Task { .. }) => Shape::Task,
+                    Some(Node::Task { .. } | Node::Across(_)) => Shape::Task,
                     Some(Node::Outside { .. } | Node::Time(_) | Node::Process(_) | Node::Exit(_)) => {
                         Shape::Outside
                     }
                     _ => Shape::Thing,
                 };
-                nodes.insert(step.node, (words.node(step), shape));
+                picture.nodes.insert(step.node, (words.node(step), shape));
+                picture.order.push(step.node);
             }
-            if let Some(Edge { from, to, kind, certainty, .. }) = step.edge
-                && nodes.contains_key(&from)
-                && seen.insert((from, to))
-            {
-                edges.push((from, to, edge_name(kind), certainty));
+            let Some(Edge { from, to, kind, certainty, .. }) = step.edge else { continue };
+            if picture.nodes.contains_key(&from) && seen.insert((from, to)) {
+                if picture.edges.len() >= EDGES {
+                    picture.left_out += 1;
+                } else {
+                    picture.edges.push((from, to, edge_name(kind), certainty));
+                }
             }
         }
-        Picture { nodes, edges }
+        picture.left_out += left_out.len() as u64;
+        picture
+    }
+
+    /// What is not drawn, a sentence. None if nothing is left out.
+    pub(super) fn not_drawn(&self) -> Option<String> {
+        let mut parts = Vec::new();
+        if self.left_out > 0 {
+            parts.push(format!("{} not drawn: they are too many", count(self.left_out, "part")));
+        }
+        if self.cut > 0 {
+            parts.push(format!("{} not followed to the end", count(self.cut, "chain")));
+        }
+        (!parts.is_empty()).then(|| parts.join("; "))
     }
 }
 
@@ -80,6 +120,7 @@ pub fn write(why: &Why<'_>, chains: &[&Chain], out: &mut dyn Write) -> io::Resul
         let (shape, colour) = match shape {
             Shape::Task => ("box", "white"),
             Shape::End => ("box", "#ffe0b0"),
+            Shape::Cycle => ("box", "#ffd0d0"),
             Shape::Thing => ("ellipse", "#f0f0f0"),
             Shape::Outside => ("hexagon", "#e0ecff"),
         };
@@ -98,6 +139,9 @@ pub fn write(why: &Why<'_>, chains: &[&Chain], out: &mut dyn Write) -> io::Resul
             Certainty::Perhaps => "dotted",
         };
         writeln!(out, "  n{} -> n{} [label=\"{}\", style={style}];", from.0, to.0, quoted(label))?;
+    }
+    if let Some(text) = picture.not_drawn() {
+        writeln!(out, "  label=\"{}\";", quoted(&text))?;
     }
     writeln!(out, "}}")
 }

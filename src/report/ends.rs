@@ -23,7 +23,13 @@ pub fn moment(at: u64, now: Option<u64>) -> String {
 /// What a descriptor is: "tcp 10.0.3.9:52114 -> 10.0.0.7:8080", `pipe:[88121]`, "/dev/pts/3", "descriptor 7".
 pub fn name(descriptor: &Descriptor) -> String {
     if let Some(socket) = &descriptor.socket {
-        return socket_name(socket, descriptor.fd);
+        return match (socket.protocol, descriptor.name.as_deref()) {
+            (Protocol::Other, Some(family)) if !family.is_empty() => {
+                format!("{family} socket {}", descriptor.fd)
+            }
+            (Protocol::Other, _) => format!("socket {}", descriptor.fd),
+            _ => socket_name(socket, descriptor.fd),
+        };
     }
     let inode = descriptor.file.map(|file| file.inode);
     match (descriptor.kind, &descriptor.name, inode) {

@@ -14,6 +14,7 @@ use crate::snapshot::{LockState, Snapshot, Task};
 
 pub use notes::{Note, notes};
 pub use page::{Look, PageLine, PageOptions, lines};
+use roles::Of;
 pub(super) use roles::edge_name;
 
 mod causes;
@@ -184,9 +185,9 @@ impl<'w, 'a> Words<'w, 'a> {
             Some(Node::Time(_)) => lines.push(self.time(step)),
             None => {}
         }
-        if let Some(end) = &step.end {
-            lines.push(self.cause(step.node, end));
-        }
+        // A time says everything by itself.
+        let is_time = matches!(self.graph.node(step.node), Some(Node::Time(_)));
+        lines.extend(step.end.as_ref().filter(|_| !is_time).map(|end| self.cause(step.node, end)));
         lines
     }
 
@@ -257,12 +258,7 @@ impl<'w, 'a> Words<'w, 'a> {
                 self.ends(step, &[], text);
             }
             (Some(Node::Process(pid)), _) => {
-                let what = if self.is_counter(step) { "it" } else { "the other end" };
-                text.push_str(&format!("{what} is open in {}", self.process_name(pid)));
-                if step.unlisted > 0 {
-                    let others = if step.unlisted == 1 { "process" } else { "processes" };
-                    text.push_str(&format!(", or in {} other {others}", thousands(step.unlisted)));
-                }
+                text.push_str(&self.of(step).process(&self.process_name(pid), step.unlisted));
                 self.ends(step, &[], text);
             }
             (Some(Node::End { file, want: Want::Accepted }), Some(_)) => {
@@ -279,9 +275,16 @@ impl<'w, 'a> Words<'w, 'a> {
         }
     }
 
-    /// Whether a step is a process that has an event counter, which has no other end.
-    fn is_counter(&self, step: &Step) -> bool {
-        step.edge.is_some_and(|edge| self.is_counter_end(edge.from))
+    /// What a step has to do with what leads to it.
+    fn of(&self, step: &Step) -> Of {
+        let from = step.edge.map(|edge| edge.from);
+        match from.and_then(|from| self.graph.node(from)) {
+            Some(Node::End { want: Want::Accepted, .. }) => Of::Listener,
+            Some(Node::End { want: Want::Released, .. }) => Of::Lock,
+            Some(Node::End { .. }) if !from.is_some_and(|from| self.is_counter_end(from)) => Of::OtherEnd,
+            Some(Node::Process(_)) => Of::OtherEnd,
+            _ => Of::Thing,
+        }
     }
 
     /// Whether a node is what its holders share of an event counter.
@@ -311,10 +314,8 @@ impl<'w, 'a> Words<'w, 'a> {
         let name = self.tasks(snapshot, task, step.count);
         let many = step.count > 1 || task.count() > 1;
         text.extend(elsewhere.map(|process| format!("{}: ", self.process_facts(process))));
-        let from = step.edge.and_then(|edge| self.graph.node(edge.from));
-        let of_end = matches!(from, Some(Node::End { .. } | Node::Process(_))) && !self.is_counter(step);
         match &step.edge {
-            Some(edge) => text.push_str(&roles::with_role(&name, many, edge, task.age, of_end)),
+            Some(edge) => text.push_str(&roles::with_role(&name, many, edge, task.age, self.of(step))),
             None => text.push_str(&name),
         }
         if step.edge.is_some() && step.unlisted > 0 {

@@ -1,7 +1,8 @@
 //! Stopping threads, and letting them go whatever happens.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::AtomicBool;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use loiter::process::{self, Target, TargetError, supervised};
@@ -438,16 +439,43 @@ fn a_page_that_does_not_come_while_it_is_frozen() {
     let process = start_lazy();
     let target = process.open();
     let page = counter(target.as_ref(), "lazy");
+    let stop = Arc::new(AtomicBool::new(false));
+    let its = Arc::clone(&stop);
     let single = move |target: &dyn Target| {
         let tid = target.info().pid.expect("a process has one");
         let mut word = Ok(0);
-        target.with_stopped_thread(tid, &mut |_| word = target.read_u64(page))?;
+        target.with_stopped_thread(tid, &mut |_| {
+            its.store(true, Ordering::Relaxed);
+            word = target.read_u64(page);
+        })?;
         word
     };
-    let stop = AtomicBool::new(true);
     let error = supervised(target.as_ref(), Some(&stop), single).expect_err("nobody waits for it");
     assert!(matches!(&error, TargetError::GivenUp { .. }), "{error:?}");
     eventually("nothing is held", || tracer(process.pid()).is_none());
     process.signal(libc::SIGUSR2);
     eventually("it answers again", || process::open_pid(process.pid()).is_ok());
+}
+
+/// The user asks to stop while a reading goes on that would go on without end. What it made of the rest is not returned.
+#[test]
+fn a_reading_that_is_asked_to_stop_can_read_no_more() {
+    let process = start(program(), &["spin"]);
+    let target = process.open();
+    let address = global(target.as_ref(), "ticks");
+    let stop = Arc::new(AtomicBool::new(false));
+    let its = Arc::clone(&stop);
+    let endless = move |target: &dyn Target| {
+        while target.read_u64(address).is_ok() {
+            its.store(true, Ordering::Relaxed);
+        }
+        Ok::<_, TargetError>(7)
+    };
+    let error = supervised(target.as_ref(), Some(&stop), endless).expect_err("it was asked to stop");
+    assert!(matches!(&error, TargetError::GivenUp { .. }), "{error:?}");
+    // The next one is not begun, as long as that holds.
+    let begun = supervised(target.as_ref(), Some(&stop), |_: &dyn Target| Ok::<_, TargetError>(7));
+    assert!(matches!(begun, Err(TargetError::GivenUp { .. })), "{begun:?}");
+    let again = supervised(target.as_ref(), None, move |target: &dyn Target| target.read_u64(address));
+    assert!(again.is_ok(), "{again:?}");
 }

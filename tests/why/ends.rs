@@ -1,8 +1,11 @@
-//! What has no other end that is a socket or a pipe: pipes that are being opened, counters, terminals; and pipes that
-//! many processes have.
+//! What has no other end that is a socket or a pipe: pipes that are being opened, counters, terminals, locks of files; pipes
+//! that many processes have; and connections that are not accepted.
 
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::thread;
 
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 
@@ -102,4 +105,73 @@ fn of_many_processes_those_that_have_only_the_needed_end_come_first() {
     assert!(text.contains(&named), "{text}");
     assert!(both.iter().all(|other| !text.contains(&format!("pid {} sleep (", other.pid()))), "{text}");
     assert!(text.contains(&format!("or {} other", both.len())), "{text}");
+}
+
+/// What is said of this process while one of its threads waits in this call, and what the thread returns at the end, which
+/// `release` brings about.
+fn while_in<T: Send + 'static>(
+    call: i64,
+    work: impl FnOnce() -> T + Send + 'static,
+    release: impl FnOnce(),
+) -> (String, T) {
+    let (tell, told) = mpsc::channel();
+    let waits = thread::spawn(move || {
+        tell.send(nix::unistd::gettid().as_raw()).unwrap();
+        work()
+    });
+    let path = format!("/proc/self/task/{}/syscall", told.recv().unwrap());
+    while !std::fs::read_to_string(&path).is_ok_and(|text| text.starts_with(&format!("{call} "))) {
+        assert!(!waits.is_finished(), "it does not wait");
+        thread::sleep(std::time::Duration::from_millis(2));
+    }
+    let text = why(std::process::id());
+    release();
+    (text, waits.join().unwrap())
+}
+
+/// The queue of a listening socket is full: the kernel does not say of a socket where it is being connected to.
+#[test]
+fn a_unix_socket_whose_queue_is_full_leads_to_the_one_that_listens() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("full.sock");
+    let listener = UnixListener::bind(&path).unwrap();
+    // SAFETY: the descriptor is a listening socket, whose queue gets another length: for one connection.
+    assert_eq!(unsafe { libc::listen(listener.as_raw_fd(), 0) }, 0);
+    let first = UnixStream::connect(&path).unwrap();
+    let connect = move || UnixStream::connect(&path).is_ok();
+    let (text, connected) = while_in(libc::SYS_connect, connect, || drop(listener));
+    let named = format!("pid {} ", std::process::id());
+    let said = text.match_indices(&named).any(|(at, _)| {
+        text[at..].split_once(" has not accepted the connection").is_some_and(|(who, _)| !who.contains('└'))
+    });
+    assert!(said, "{text}");
+    assert!(!connected);
+    drop(first);
+}
+
+/// Locks of open files have no process in /proc/locks.
+#[test]
+fn a_lock_of_an_open_file_leads_to_the_process_that_has_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("locked");
+    let lock = |command| {
+        let file = std::fs::File::options().create(true).truncate(false).write(true).open(&path).unwrap();
+        move || {
+            // SAFETY: all zeroes are a value of this structure of integers: the whole file.
+            let mut whole: libc::flock = unsafe { std::mem::zeroed() };
+            whole.l_type = libc::F_WRLCK as i16;
+            // SAFETY: the descriptor is open, and the structure lives during the call.
+            let result = unsafe { libc::fcntl(file.as_raw_fd(), command, &raw const whole) };
+            (result, file)
+        }
+    };
+    let (result, held) = lock(libc::F_OFD_SETLK)();
+    assert_eq!(result, 0);
+    let (text, (result, _)) = while_in(libc::SYS_fcntl, lock(libc::F_OFD_SETLKW), || drop(held));
+    let named = format!("pid {} ", std::process::id());
+    let said = text
+        .match_indices(&named)
+        .any(|(at, _)| text[at..].split_once(" holds the lock").is_some_and(|(who, _)| !who.contains('└')));
+    assert!(said, "{text}");
+    assert_eq!(result, 0);
 }

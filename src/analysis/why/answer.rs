@@ -50,18 +50,33 @@ pub struct Found {
     pub causes: u64,
     /// The longest time that one of the tasks waits.
     pub oldest: Age,
-    /// The groups of equal tasks that depend on it, the largest first: how many, and one of them.
-    pub groups: Vec<(u64, NodeId)>,
+    /// The groups of equal tasks that depend on it, the largest first. Each task is in one of them.
+    pub groups: Vec<Group>,
 }
 
-/// Where the first way from each node leads.
-struct Ways {
+/// Equal tasks that depend on one cause.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Group {
+    /// The first of them.
+    pub task: NodeId,
+    /// How many they are.
+    pub tasks: u64,
+    /// How many of them the chain does not name.
+    pub unnamed: u64,
+}
+
+/// Where the first way from a node leads.
+#[derive(Debug, Clone, Copy)]
+struct Way {
     /// The last node of the way, or the least node of the cycle that it ends in.
-    root: Vec<u32>,
+    root: u32,
     /// The last task on the way. [`NOBODY`] if there is none.
-    last: Vec<u32>,
-    /// Whether the root is that of a cycle.
-    is_cycle: Vec<bool>,
+    last: u32,
+    /// Whether it ends in a cycle.
+    is_cycle: bool,
+    /// Whether the node is in that cycle itself.
+    is_member: bool,
 }
 
 const NOBODY: u32 = u32::MAX;
@@ -74,6 +89,8 @@ const ALIKE: usize = 4;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct Alike {
     process: u32,
+    /// The tasks of a cycle are not put together with those that wait for it.
+    is_member: bool,
     place: Option<(FunctionId, u32)>,
     reason: Option<StrId>,
     wait: Option<(WaitOp, ObjectKind)>,
@@ -105,16 +122,18 @@ impl<'a> Why<'a> {
         let ways = self.ways();
         let mut places = Places::new(self);
         let mut groups: FxHashMap<(Alike, u32), Equal> = FxHashMap::default();
+        let mut rows = rows.to_vec();
+        rows.sort_unstable();
+        rows.dedup();
         for node in rows.iter().filter_map(|&row| self.graph.task_node(process, row)) {
             let Some((_, task)) = self.graph.task(node) else { continue };
-            let alike = places.alike(node, task);
-            let root = ways.last.get(node.index()).copied().unwrap_or(NOBODY);
-            let end = if root == node.0 { NOBODY } else { root };
-            groups.entry((alike, end)).or_insert(Equal::new(node)).add(&self.graph, node, task);
+            let Some(way) = ways.get(node.index()) else { continue };
+            let alike = places.alike(node, task, way.is_member);
+            let is_end = way.last == node.0 && !way.is_member;
+            let end = if is_end { NOBODY } else { way.last };
+            groups.entry((alike, end)).or_default().add(node, task);
         }
-        let mut groups: Vec<Equal> = groups.into_values().collect();
-        groups.sort_by_key(|group| (Reverse(group.count), group.node));
-        groups.iter().map(|group| group.chain(&self.graph)).collect()
+        sorted(groups.into_values()).iter().map(|group| group.follow(&self.graph).0).collect()
     }
 
     /// Every cause of the system, and who depends on it.
@@ -133,10 +152,9 @@ impl<'a> Why<'a> {
             if asked {
                 waiting = waiting.saturating_add(task.count());
             }
-            let root = NodeId(ways.root.get(node.index()).copied().unwrap_or(node.0));
-            let is_cycle = ways.is_cycle.get(node.index()).copied().unwrap_or(false);
-            let last = ways.last.get(node.index()).copied().filter(|&last| last != NOBODY);
-            let last = last.map_or(node, NodeId);
+            let Some(way) = ways.get(node.index()) else { continue };
+            let (root, is_cycle) = (NodeId(way.root), way.is_cycle);
+            let last = Some(way.last).filter(|&last| last != NOBODY).map_or(node, NodeId);
             let kind = known.entry(root).or_insert_with(|| match is_cycle {
                 true => self.cycle(root),
                 // Times differ from task to task.
@@ -145,29 +163,29 @@ impl<'a> Why<'a> {
                     other => other,
                 },
             });
-            let of_last = self.graph.task(last).map(|(_, task)| places.alike(last, task));
+            let of_last = self.graph.task(last).map(|(_, task)| places.alike(last, task, is_cycle));
             let key = (kind.clone(), of_last, if is_cycle { root.0 } else { 0 });
             let at = *by_key.entry(key.clone()).or_insert_with(|| {
                 found.push(Gathered { cause: key.0, ..Gathered::default() });
                 found.len() - 1
             });
             if let Some(gathered) = found.get_mut(at) {
-                gathered.add(&self.graph, node, task, last, places.alike(node, task));
-                gathered.asked |= asked;
+                gathered.add(&self.graph, node, task, last, places.alike(node, task, way.is_member));
+                gathered.asked = gathered.asked.saturating_add(if asked { task.count() } else { 0 });
             }
         }
         // What only the tasks of other processes depend on is not what was asked.
-        found.retain(|gathered| gathered.asked);
+        found.retain(|gathered| gathered.asked > 0);
         let moves = |gathered: &Gathered| gathered.cause == Cause::WentOn && !gathered.presses;
         let (moving, found): (Vec<_>, Vec<_>) = found.into_iter().partition(moves);
         let usual = |gathered: &Gathered| gathered.is_usual(&self.graph, &mut places);
         let (usual, mut pressing): (Vec<_>, Vec<_>) = found.into_iter().partition(usual);
-        let first = |gathered: &Gathered| gathered.groups.values().map(|group| group.node).min();
+        let first = |gathered: &Gathered| gathered.groups.values().filter_map(Equal::first).min();
         pressing.sort_by_cached_key(|one| (Reverse(one.tasks), Reverse(one.oldest.nanos()), first(one)));
         let causes = (pressing.into_iter().enumerate())
             .map(|(nth, gathered)| gathered.finish(self, nth < FOLLOWED))
             .collect();
-        let tasks = |all: &[Gathered]| all.iter().map(|gathered| gathered.tasks).sum();
+        let tasks = |all: &[Gathered]| all.iter().map(|gathered| gathered.asked).sum();
         Answer { causes, usual: tasks(&usual), moving: tasks(&moving), waiting }
     }
 
@@ -186,17 +204,16 @@ impl<'a> Why<'a> {
     }
 
     /// Follows the first way of every node.
-    fn ways(&self) -> Ways {
+    fn ways(&self) -> Vec<Way> {
         const UNSEEN: u32 = u32::MAX;
-        let len = self.graph.len();
-        let mut ways = Ways { root: vec![UNSEEN; len], last: vec![NOBODY; len], is_cycle: vec![false; len] };
+        let mut ways: Vec<Option<Way>> = vec![None; self.graph.len()];
         // Where a node is on the present way.
-        let mut position = vec![UNSEEN; len];
+        let mut position = vec![UNSEEN; self.graph.len()];
         let mut path: Vec<NodeId> = Vec::new();
-        for start in (0..len as u32).map(NodeId) {
+        for start in (0..self.graph.len() as u32).map(NodeId) {
             let mut at = start;
-            while let (Some(&root), Some(place)) = (ways.root.get(at.index()), position.get_mut(at.index())) {
-                if root != UNSEEN || *place != UNSEEN {
+            while let (Some(None), Some(place)) = (ways.get(at.index()), position.get_mut(at.index())) {
+                if *place != UNSEEN {
                     break;
                 }
                 *place = path.len() as u32;
@@ -206,40 +223,37 @@ impl<'a> Why<'a> {
                     None => break,
                 }
             }
-            self.settle(&mut ways, &mut path, &position, at);
+            self.settle(&mut ways, &path, &position, at);
+            path.clear();
         }
-        ways
+        let nowhere = |id| Way { root: id, last: NOBODY, is_cycle: false, is_member: false };
+        (0..).zip(ways).map(|(id, way)| way.unwrap_or(nowhere(id))).collect()
     }
 
     /// Says of each node of a way where it leads. The way ends at `at`, which is settled, or on the way, or its end.
-    fn settle(&self, ways: &mut Ways, path: &mut Vec<NodeId>, position: &[u32], at: NodeId) {
-        let known = ways.root.get(at.index()).copied().filter(|&root| root != u32::MAX);
+    fn settle(&self, ways: &mut [Option<Way>], path: &[NodeId], position: &[u32], at: NodeId) {
         let is_task = |id: NodeId| matches!(self.graph.node(id), Some(Node::Task { .. }));
-        let (mut root, mut last, mut cycle) = match known {
-            Some(root) => (
-                root,
-                ways.last.get(at.index()).copied().unwrap_or(NOBODY),
-                ways.is_cycle.get(at.index()).copied().unwrap_or(false),
-            ),
-            None => (at.0, NOBODY, false),
+        let known = ways.get(at.index()).copied().flatten();
+        // The nodes of the cycle that the way ends in are the last ones.
+        let begin = match position.get(at.index()) {
+            Some(&begin) if known.is_none() && self.graph.best(at).is_some() => begin as usize,
+            _ => path.len(),
         };
-        if known.is_none() && path.last() != Some(&at) || known.is_none() && self.graph.best(at).is_some() {
-            let begin = position.get(at.index()).map_or(0, |&at| at as usize);
-            let members = path.get(begin..).unwrap_or_default();
-            root = members.iter().min().map_or(at.0, |id| id.0);
-            last = members.iter().filter(|&&id| is_task(id)).min().map_or(NOBODY, |id| id.0);
-            cycle = true;
-        }
-        for id in path.drain(..).rev() {
-            if last == NOBODY && is_task(id) {
-                last = id.0;
+        let members = path.get(begin..).unwrap_or_default();
+        let mut way = match members.iter().min() {
+            Some(least) => {
+                let last = members.iter().filter(|&&id| is_task(id)).min();
+                let last = last.map_or(NOBODY, |id| id.0);
+                Way { root: least.0, last, is_cycle: true, is_member: false }
             }
-            if let (Some(r), Some(l), Some(c)) = (
-                ways.root.get_mut(id.index()),
-                ways.last.get_mut(id.index()),
-                ways.is_cycle.get_mut(id.index()),
-            ) {
-                (*r, *l, *c) = (root, last, cycle);
+            None => known.unwrap_or(Way { root: at.0, last: NOBODY, is_cycle: false, is_member: false }),
+        };
+        for (nth, &id) in path.iter().enumerate().rev() {
+            if way.last == NOBODY && is_task(id) {
+                way.last = id.0;
+            }
+            if let Some(slot) = ways.get_mut(id.index()) {
+                *slot = Some(Way { is_member: nth >= begin, ..way });
             }
         }
     }
@@ -251,29 +265,35 @@ fn waits(task: &Task) -> bool {
 }
 
 /// Equal tasks.
+#[derive(Default)]
 struct Equal {
     count: u64,
-    /// The first of them.
-    node: NodeId,
-    /// What they wait for.
-    things: FxHashSet<NodeId>,
+    /// Ascending.
+    tasks: Vec<NodeId>,
 }
 
 impl Equal {
-    fn new(node: NodeId) -> Self {
-        Equal { count: 0, node, things: FxHashSet::default() }
-    }
-
-    fn add(&mut self, graph: &Graph<'_>, node: NodeId, task: &Task) {
+    /// Tasks come in the order of their nodes.
+    fn add(&mut self, node: NodeId, task: &Task) {
         self.count = self.count.saturating_add(task.count());
-        self.node = self.node.min(node);
-        self.things.extend(graph.waits_of(node).map(|(_, object)| object));
+        self.tasks.push(node);
     }
 
-    /// The chain of the first one.
-    fn chain(&self, graph: &Graph<'_>) -> Chain {
-        Chain { things: self.things.len() as u64, ..graph.chain(self.node, self.count) }
+    fn first(&self) -> Option<NodeId> {
+        self.tasks.first().copied()
     }
+
+    /// The chain of the first one, and every task that it names.
+    fn follow(&self, graph: &Graph<'_>) -> (Chain, FxHashSet<NodeId>) {
+        graph.follow(self.first().unwrap_or(NodeId(NOBODY)), &self.tasks)
+    }
+}
+
+/// The largest group first.
+fn sorted(groups: impl Iterator<Item = Equal>) -> Vec<Equal> {
+    let mut groups: Vec<Equal> = groups.collect();
+    groups.sort_by_key(|group| (Reverse(group.count), group.first()));
+    groups
 }
 
 /// A cause under construction.
@@ -286,8 +306,8 @@ struct Gathered {
     groups: FxHashMap<Alike, Equal>,
     /// A task waits for another one and is not just ready for work.
     presses: bool,
-    /// A task of a process that the question is about depends on it.
-    asked: bool,
+    /// How many of the tasks are in processes that the question is about.
+    asked: u64,
 }
 
 impl Default for Gathered {
@@ -299,7 +319,7 @@ impl Default for Gathered {
             last: FxHashMap::default(),
             groups: FxHashMap::default(),
             presses: false,
-            asked: false,
+            asked: 0,
         }
     }
 }
@@ -311,7 +331,7 @@ impl Gathered {
             self.oldest = task.age;
         }
         self.last.insert(last, ());
-        self.groups.entry(alike).or_insert(Equal::new(node)).add(graph, node, task);
+        self.groups.entry(alike).or_default().add(node, task);
         let op = graph.best(node).map(|edge| edge.kind);
         let ready = matches!(op, Some(EdgeKind::Waits(WaitOp::Receive | WaitOp::Wait)));
         self.presses |= node != last && !ready;
@@ -341,22 +361,29 @@ impl Gathered {
     /// `follow`: the chain is followed. Otherwise it is cut before it begins.
     fn finish(self, why: &Why<'_>, follow: bool) -> Found {
         let graph = &why.graph;
-        let mut groups: Vec<Equal> = self.groups.into_values().collect();
-        groups.sort_by_key(|group| (Reverse(group.count), group.node));
+        let groups = sorted(self.groups.into_values());
         // The chain begins with what was asked about. Of equally large groups the one with the longest way says most.
-        let asked = || groups.iter().filter(|group| why.is_asked(group.node));
+        let asked = || groups.iter().filter(|group| group.first().is_some_and(|task| why.is_asked(task)));
         let most = asked().next().map_or(0, |group| group.count);
         let largest = asked().take_while(|group| group.count == most);
-        let mut chains: Vec<Chain> =
-            largest.take(if follow { ALIKE } else { 0 }).map(|group| group.chain(graph)).collect();
-        chains.sort_by_key(|chain| Reverse(chain.steps.len()));
-        let none = Chain { steps: Vec::new(), things: 0, cycle: Vec::new(), is_cut: true };
+        let followed = largest.take(if follow { ALIKE } else { 0 }).map(|group| group.follow(graph));
+        let longest = followed.min_by_key(|(chain, _)| Reverse(chain.steps.len()));
+        let (chain, named) = longest.unwrap_or_else(|| {
+            let none = Chain { steps: Vec::new(), things: 0, cycle: Vec::new(), is_cut: true };
+            (none, FxHashSet::default())
+        });
+        let unnamed = |group: &Equal| {
+            let others = group.tasks.iter().filter(|task| !named.contains(task));
+            others.map(|&task| graph.count(task)).sum()
+        };
+        let group =
+            |group: &Equal| Some(Group { task: group.first()?, tasks: group.count, unnamed: unnamed(group) });
         Found {
-            chain: chains.into_iter().next().unwrap_or(none),
+            groups: groups.iter().filter_map(group).collect(),
+            chain,
             tasks: self.tasks,
             causes: self.last.len() as u64,
             oldest: self.oldest,
-            groups: groups.iter().map(|group| (group.count, group.node)).collect(),
         }
     }
 }
@@ -375,7 +402,7 @@ impl<'w, 'a> Places<'w, 'a> {
         Places { why, places: FxHashMap::default(), known: KnownTasks::default(), usual }
     }
 
-    fn alike(&mut self, node: NodeId, task: &Task) -> Alike {
+    fn alike(&mut self, node: NodeId, task: &Task, is_member: bool) -> Alike {
         let graph = &self.why.graph;
         let process = graph.process_of(node).unwrap_or(0);
         let place = task.stack.and_then(|stack| {
@@ -383,7 +410,7 @@ impl<'w, 'a> Places<'w, 'a> {
             *self.places.entry((process, stack)).or_insert_with(place)
         });
         let wait = graph.waits_of(node).next().and_then(|(op, object)| Some((op, graph.kind_of(object)?)));
-        Alike { process, place, reason: task.reason, wait }
+        Alike { process, is_member, place, reason: task.reason, wait }
     }
 
     /// Whether a task is one that usually waits.

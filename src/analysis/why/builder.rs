@@ -85,9 +85,15 @@ impl<'a> Builder<'a> {
         }
         graph.starts = starts;
         graph.waiters = vec![0; known];
-        for edge in graph.edges.iter().filter(|edge| matches!(edge.kind, EdgeKind::Waits(_))) {
-            if let Some(count) = graph.waiters.get_mut(edge.to.index()) {
-                *count = count.saturating_add(1);
+        let waits = graph.edges.iter().filter(|edge| matches!(edge.kind, EdgeKind::Waits(_)));
+        let mut pairs: Vec<(NodeId, NodeId)> = waits.map(|edge| (edge.from, edge.to)).collect();
+        // A task that waits for one thing in several ways is one task.
+        pairs.sort_unstable();
+        pairs.dedup();
+        for (from, to) in pairs {
+            let tasks = graph.count(from);
+            if let Some(count) = graph.waiters.get_mut(to.index()) {
+                *count = count.saturating_add(tasks);
             }
         }
         graph.moving.resize(known, false);

@@ -3,8 +3,8 @@
 use super::graph::{Graph, Node, NodeId, Want};
 use super::system::OtherEnd;
 use crate::snapshot::{
-    Descriptor, DescriptorKind, LockState, ObjectKind, Protocol, SocketState, TaskState, TimerState,
-    WaitClass,
+    Descriptor, DescriptorKind, Endpoint, LockState, ObjectKind, Protocol, SocketState, TaskState,
+    TimerState, WaitClass,
 };
 
 /// Where a chain ends, and why.
@@ -190,6 +190,7 @@ fn descriptor(graph: &Graph<'_>, id: NodeId, want: Want) -> Cause {
     let listens = descriptor.is_some_and(is_listening);
     match descriptor.map(|descriptor| descriptor.kind) {
         _ if want == Want::Connected || listens => return Cause::Clients,
+        _ if want == Want::Written && descriptor.is_some_and(is_mailbox) => return Cause::Clients,
         Some(DescriptorKind::Poll) => return Cause::Events,
         Some(DescriptorKind::Timer) => return Cause::SomeTime,
         Some(DescriptorKind::Event) => return Cause::Unknown(Unknown::Waker),
@@ -220,6 +221,16 @@ fn other(name: &str) -> Cause {
 /// Whether a descriptor is a socket that accepts connections.
 pub(super) fn is_listening(descriptor: &Descriptor) -> bool {
     descriptor.socket.as_ref().is_some_and(|socket| socket.state == SocketState::Listen)
+}
+
+/// Whether a descriptor is a socket that receives datagrams from anybody.
+fn is_mailbox(descriptor: &Descriptor) -> bool {
+    descriptor.socket.as_ref().is_some_and(|socket| {
+        // A pair of unix sockets is connected without names.
+        matches!(socket.protocol, Protocol::Udp | Protocol::UnixDatagram)
+            && socket.state == SocketState::Close
+            && socket.peer == Endpoint::None
+    })
 }
 
 fn outside(graph: &Graph<'_>, id: NodeId) -> Cause {

@@ -33,7 +33,8 @@ pub struct Step {
     pub depth: u32,
     /// Where it leads.
     pub node: NodeId,
-    /// How many equal tasks are meant, if it is a task. Else 1.
+    /// How many equal tasks it stands for, if it is a task. Else 1. The first step does not stand for tasks that later
+    /// steps name.
     pub count: u64,
     /// How it was reached. None for the first step.
     pub edge: Option<Edge>,
@@ -56,24 +57,49 @@ impl Chain {
 
 /// A visit of a walk that is still to be made.
 enum Visit {
-    Enter(Step),
+    /// A step, and the tasks that it stands for.
+    Enter(Step, Vec<NodeId>),
     Leave(NodeId),
 }
 
-/// A way on: an edge, and how many equal tasks it stands for.
+/// A way on: an edge, and the equal tasks that it stands for. None if it leads to no task.
 struct Way {
     edge: Edge,
-    count: u64,
+    tasks: Vec<NodeId>,
 }
 
 impl Graph<'_> {
-    /// Follows a node to its cause. `count`: how many equal tasks are meant.
-    pub fn chain(&self, from: NodeId, count: u64) -> Chain {
+    /// Follows a node to its cause.
+    pub fn chain(&self, from: NodeId) -> Chain {
+        self.follow(from, &[]).0
+    }
+
+    /// Follows the first of some equal tasks to its cause. Returns every task that the chain names, too. The first step
+    /// stands for the equal tasks that no later step names.
+    pub(super) fn follow(&self, from: NodeId, equal: &[NodeId]) -> (Chain, FxHashSet<NodeId>) {
+        let (mut chain, mut named) = self.walk(from);
+        let rest = || equal.iter().copied().filter(|&task| task != from && !named.contains(&task));
+        let all = || std::iter::once(from).chain(rest());
+        let tasks = all().map(|task| self.count(task)).sum();
+        let things: FxHashSet<NodeId> =
+            all().flat_map(|task| self.waits_of(task).map(|(_, to)| to)).collect();
+        if let Some(first) = chain.steps.first_mut() {
+            first.count = tasks;
+        }
+        chain.things = things.len() as u64;
+        named.insert(from);
+        named.extend(equal);
+        (chain, named)
+    }
+
+    /// Follows a node to its cause. Returns every task that is named below the first step, too.
+    fn walk(&self, from: NodeId) -> (Chain, FxHashSet<NodeId>) {
         let mut chain = Chain { steps: Vec::new(), things: 1, cycle: Vec::new(), is_cut: false };
+        let mut named: FxHashSet<NodeId> = FxHashSet::default();
         let first = Step {
             depth: 0,
             node: from,
-            count,
+            count: self.count(from),
             edge: None,
             nth: 0,
             unlisted: 0,
@@ -84,10 +110,10 @@ impl Graph<'_> {
         let mut path: Vec<NodeId> = Vec::new();
         let mut on_path: FxHashMap<NodeId, usize> = FxHashMap::default();
         let mut seen: FxHashSet<NodeId> = FxHashSet::default();
-        let mut visits = vec![Visit::Enter(first)];
+        let mut visits = vec![Visit::Enter(first, Vec::new())];
         while let Some(visit) = visits.pop() {
-            let mut step = match visit {
-                Visit::Enter(step) => step,
+            let (mut step, tasks) = match visit {
+                Visit::Enter(step, tasks) => (step, tasks),
                 Visit::Leave(node) => {
                     path.pop();
                     on_path.remove(&node);
@@ -117,22 +143,38 @@ impl Graph<'_> {
                 on_path.insert(node, path.len());
                 path.push(node);
                 visits.push(Visit::Leave(node));
-                for (nth, way) in (0..).zip(ways).collect::<Vec<_>>().into_iter().rev() {
-                    visits.push(Visit::Enter(Step {
+                for (nth, Way { edge, tasks }) in (0..).zip(ways).collect::<Vec<_>>().into_iter().rev() {
+                    let next = Step {
                         depth: step.depth.saturating_add(1),
-                        node: way.edge.to,
-                        count: way.count,
-                        edge: Some(way.edge),
+                        node: edge.to,
+                        count: tasks.iter().map(|&task| self.count(task)).sum::<u64>().max(1),
+                        edge: Some(edge),
                         nth,
                         unlisted: if nth == 0 { unlisted } else { 0 },
                         end: None,
                         is_repeated: false,
-                    }));
+                    };
+                    visits.push(Visit::Enter(next, tasks));
                 }
             }
+            named.extend(tasks);
             chain.steps.push(step);
         }
-        chain
+        (chain, named)
+    }
+
+    /// How many tasks a node stands for by itself. 1 if it is no task.
+    pub(super) fn count(&self, node: NodeId) -> u64 {
+        self.task(node).map_or(1, |(_, task)| task.count())
+    }
+
+    /// The node of the task that a node is about: of one that waits at the far end, the task itself.
+    fn about(&self, node: NodeId) -> Option<NodeId> {
+        match self.node(node)? {
+            Node::Task { .. } => Some(node),
+            Node::Across(task) => Some(task),
+            _ => None,
+        }
     }
 
     /// What a cycle of these nodes is, each of which leads to the next one.
@@ -164,14 +206,13 @@ impl Graph<'_> {
             let place = self.task(edge.to).map(|(_, task)| (task.stack, task.reason));
             let key = (kind, edge.certainty, self.process_of(edge.to), place, edge.location);
             let same = place.is_some().then(|| known.get(&key)).flatten();
-            let count = self.task(edge.to).map_or(1, |(_, task)| task.count());
             if let Some(way) = same.and_then(|&at| ways.get_mut(at)) {
-                way.count = way.count.saturating_add(count);
+                way.tasks.extend(self.about(edge.to));
             } else if ways.len() < if follows_all { WAYS } else { 1 } || edge.kind == EdgeKind::Deadline {
                 known.insert(key, ways.len());
-                ways.push(Way { edge: *edge, count });
+                ways.push(Way { edge: *edge, tasks: self.about(edge.to).into_iter().collect() });
             } else {
-                others += count;
+                others += self.count(edge.to);
             }
         }
         (ways, others)

@@ -218,7 +218,7 @@ fn waiters(
     want: Want,
     known: bool,
 ) -> bool {
-    let is_counter = is_counter(builder.graph.descriptor_at(process, object));
+    let is_shared = is_shared(builder.graph.descriptor_at(process, object));
     let start = builder.waiters.partition_point(|&(p, o, ..)| (p, o) < (process, object));
     let mut nth = start;
     let mut found = false;
@@ -244,8 +244,8 @@ fn waiters(
         }
         if serves {
             builder.edge(node, task, EdgeKind::Serves, Certainty::Sure);
-        } else if is_counter {
-            // A counter has no other end: these wait at the same one.
+        } else if is_shared {
+            // These wait for the same thing.
             continue;
         } else if !known {
             // Who waits for several things goes on with any of them.
@@ -261,9 +261,11 @@ fn waiters(
     found
 }
 
-/// Whether a descriptor is an event counter, which all that have it share.
-fn is_counter(descriptor: Option<&Descriptor>) -> bool {
-    descriptor.is_some_and(|descriptor| descriptor.kind == DescriptorKind::Event)
+/// Whether all that have a descriptor open have the same thing, and not one of two ends: an event counter has no other
+/// end, and who reads from a pipe is no writer of it, even if its descriptor is open for both.
+fn is_shared(descriptor: Option<&Descriptor>) -> bool {
+    use DescriptorKind::{Event, Fifo, File, Pipe};
+    descriptor.is_some_and(|descriptor| matches!(descriptor.kind, Event | Fifo | File | Pipe))
 }
 
 /// Whether data has arrived at a descriptor that was not read yet: who waits for it there is about to go on.

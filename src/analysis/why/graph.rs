@@ -192,7 +192,7 @@ pub struct Graph<'a> {
     /// How much hope there is for each node, see `chain`. 0 is the most.
     pub(super) hopes: Vec<u8>,
     /// How many tasks wait for each node.
-    pub(super) waiters: Vec<u32>,
+    pub(super) waiters: Vec<u64>,
     /// Edges that were left out because something moved.
     pub(super) moved: u64,
 }
@@ -346,7 +346,7 @@ impl<'a> Graph<'a> {
 
     /// How many tasks wait for a node.
     pub fn waiters(&self, id: NodeId) -> u64 {
-        self.waiters.get(id.index()).copied().unwrap_or(0).into()
+        self.waiters.get(id.index()).copied().unwrap_or(0)
     }
 
     /// Edges that were left out because something moved between the readings.

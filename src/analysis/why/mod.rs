@@ -19,7 +19,7 @@ mod system;
 #[allow(clippy::unwrap_used, reason = "a test may panic")]
 pub(crate) mod tests;
 
-pub use answer::{Answer, Found, Why};
+pub use answer::{Answer, Found, Group, Why};
 pub use cause::{Cause, Dead, Unknown};
 pub use chain::{Chain, Step};
 pub use graph::{Edge, EdgeKind, Graph, Node, NodeId, Want};

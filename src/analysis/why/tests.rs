@@ -5,6 +5,8 @@ use std::sync::Arc;
 use super::*;
 use crate::snapshot::*;
 
+pub(crate) mod counts;
+
 /// A process under construction. Tasks are added in the order of their ids.
 pub(crate) struct Made {
     pub(crate) pid: u32,
@@ -470,7 +472,7 @@ fn long_chains_are_followed_without_recursion() {
 /// The descriptor that the way of a task goes through first.
 fn first_descriptor(system: &System) -> u32 {
     let why = Why::new(system);
-    let chain = why.graph().chain(why.graph().task_node(0, 0).unwrap(), 1);
+    let chain = why.graph().chain(why.graph().task_node(0, 0).unwrap());
     why.graph().descriptor(chain.steps[1].node).unwrap().fd
 }
 
@@ -563,4 +565,38 @@ fn an_event_loop_is_followed_to_what_it_waits_for() {
     assert_eq!((why.graph().process_of(at), cause), (Some(2), &Cause::InCall), "{chain:#?}");
     // Nothing is said to be for ever: the client might send something more.
     assert!((0..3).all(|process| why.graph().is_alive(why.graph().task_node(process, 0).unwrap())));
+}
+
+/// Two tasks read from a named pipe that their process has open for both: neither is the one that would write.
+#[test]
+fn readers_of_one_pipe_do_not_wait_for_each_other() {
+    let mut made = Made::new(1, "a");
+    for nth in 0..2 {
+        let row = made.task("main.read", WaitClass::Io);
+        if nth == 1 {
+            let other = made.object(ObjectKind::Channel, 0x10);
+            made.waits(row, WaitOp::Receive, other);
+        }
+        made.reads(row, WaitOp::Read, 3, DescriptorKind::Fifo, 11);
+    }
+    made.builder.links.descriptors.truncate(1);
+    let system = system(vec![made.seen()], vec![open(1, "a", 3, 11, "rw")], &[]);
+    assert_eq!(cause_of(&system, 0), Cause::Unknown(Unknown::WhichTask));
+}
+
+#[test]
+fn a_socket_without_a_peer_waits_for_datagrams_of_anybody() {
+    let of = |protocol, state, peer| {
+        let mut made = Made::new(1, "a");
+        let row = made.task("main.serve", WaitClass::Network);
+        made.reads(row, WaitOp::Read, 3, DescriptorKind::Socket, 11);
+        let socket = made.builder.links.descriptors[0].socket.as_mut().unwrap();
+        (socket.protocol, socket.state, socket.peer) = (protocol, state, peer);
+        cause_of(&system(vec![made.seen()], Vec::new(), &[]), row)
+    };
+    let far = Endpoint::Inet("10.0.0.7:53".parse().unwrap());
+    assert_eq!(of(Protocol::Udp, SocketState::Close, Endpoint::None), Cause::Clients);
+    assert_eq!(of(Protocol::UnixDatagram, SocketState::Close, Endpoint::None), Cause::Clients);
+    assert_eq!(of(Protocol::Udp, SocketState::Established, far), Cause::Unknown(Unknown::FarEnd));
+    assert_eq!(of(Protocol::Tcp, SocketState::Close, Endpoint::None), Cause::Unknown(Unknown::FarEnd));
 }

@@ -55,6 +55,19 @@ fn time(text: &str) -> Option<u64> {
     seconds.checked_mul(1_000_000_000)?.checked_add(nanos.trim().parse().ok()?)
 }
 
+/// Whether a lock was taken through this open file (`show_fd_locks` of the kernel). Also those whose process the kernel
+/// does not name elsewhere: locks of an open file description.
+pub fn has_lock(pid: u32, fd: u32) -> bool {
+    let text = proc::read_text(format!("/proc/{pid}/fdinfo/{fd}")).unwrap_or_default();
+    text.lines().any(is_lock)
+}
+
+/// "lock:\t1: OFDLCK ADVISORY  WRITE -1 08:11:9 0 EOF". An arrow before the kind: it waits for the lock.
+fn is_lock(line: &str) -> bool {
+    let kind = line.strip_prefix("lock:").and_then(|rest| rest.split_ascii_whitespace().nth(1));
+    matches!(kind, Some("FLOCK" | "POSIX" | "OFDLCK"))
+}
+
 /// A descriptor in an epoll set, and for what it is watched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Watched {
@@ -107,6 +120,15 @@ mod tests {
         assert_eq!(parse("tty-index:\t3\n").terminal, Some(3));
         let far = format!("it_value: ({}, 0)\n", u64::MAX);
         assert_eq!(parse(&far).remaining_ns, None);
+    }
+
+    #[test]
+    fn locks_that_were_taken() {
+        assert!(is_lock("lock:\t1: OFDLCK ADVISORY  WRITE -1 08:11:9 0 EOF"));
+        assert!(is_lock("lock:\t2: FLOCK  ADVISORY  READ 77 fe:00:9 0 EOF"));
+        assert!(!is_lock("lock:\t1: -> FLOCK  ADVISORY  WRITE 77 fe:00:9 0 EOF"));
+        assert!(!is_lock("lock:\t1: LEASE  ACTIVE    READ 5 08:11:9 0 EOF"));
+        assert!(!is_lock("lock:") && !is_lock("flags:\t02"));
     }
 
     #[test]

@@ -57,6 +57,12 @@ pub(super) fn inode(text: &[u8]) -> Option<u64> {
     std::str::from_utf8(number.strip_suffix(b"]")?).ok()?.parse().ok()
 }
 
+/// A protocol that the model does not know, as its name in the kernel says it: "packet", "vsock".
+pub(super) fn family(name: Vec<u8>) -> String {
+    let name = name.strip_suffix(b"\0").unwrap_or(&name);
+    String::from_utf8_lossy(name.strip_prefix(b"AF_").unwrap_or(name)).to_lowercase()
+}
+
 /// The protocol with this name in the kernel (`struct proto`). Other than streams, all unix sockets have the same one.
 pub(super) fn protocol(name: &[u8]) -> Protocol {
     match name.strip_suffix(b"\0").unwrap_or(name) {

@@ -19,7 +19,7 @@ mod locks;
 mod shared;
 mod who_has;
 
-pub use info::{Watched, watched_by};
+pub use info::{Watched, has_lock, watched_by};
 pub use locks::{LockHolder, lock_holders};
 pub use shared::master_of;
 pub use who_has::who_has;
@@ -41,9 +41,12 @@ pub(super) fn of_process(
     let mut sockets = FxHashMap::default();
     for &fd in numbers {
         match one(pid, fd, now_ns) {
-            Ok(descriptor) => {
+            Ok(mut descriptor) => {
                 if let (DescriptorKind::Socket, Some(file)) = (descriptor.kind, descriptor.file) {
-                    sockets.insert(file.inode, protocol(pid, fd));
+                    let name = protocol_name(pid, fd);
+                    let protocol = name.as_deref().map(link::protocol);
+                    descriptor.name = name.filter(|_| protocol == Some(Protocol::Other)).map(link::family);
+                    sockets.insert(file.inode, protocol);
                 }
                 all.push(descriptor);
             }
@@ -116,10 +119,10 @@ fn access(mode: u32) -> Access {
     Access { read: mode & 0o400 != 0, write: mode & 0o200 != 0 }
 }
 
-/// The protocol of a socket, as far as its own attribute says (`system.sockprotoname`, since Linux 3.7).
-fn protocol(pid: u32, fd: u32) -> Option<Protocol> {
+/// What the kernel calls the protocol of a socket (`system.sockprotoname`, since Linux 3.7).
+fn protocol_name(pid: u32, fd: u32) -> Option<Vec<u8>> {
     let path = CString::new(format!("/proc/{pid}/fd/{fd}")).ok()?;
     let mut name = [0; 64];
     let len = sys::attribute(&path, c"system.sockprotoname", &mut name).ok()?;
-    Some(link::protocol(name.get(..len).unwrap_or_default()))
+    name.get(..len).map(<[u8]>::to_vec)
 }

@@ -35,7 +35,7 @@ pub fn other_ends(pid: u32, descriptors: &[&Descriptor], limit: Duration) -> Vec
                 None => continue,
             },
             Protocol::UnixStream | Protocol::UnixDatagram | Protocol::UnixSequence => {
-                match unix_end(&view, of, until) {
+                match unix_end(&view, of, &socket.peer, until) {
                     Some(to) => to,
                     None => continue,
                 }
@@ -53,8 +53,9 @@ pub fn other_ends(pid: u32, descriptors: &[&Descriptor], limit: Duration) -> Vec
     peers.into_iter().map(|(_, peer)| peer).collect()
 }
 
-/// The other end of a unix socket. None if it has none.
-fn unix_end(view: &View, of: FileId, until: Instant) -> Option<OtherEnd> {
+/// The other end of a unix socket. None if it has none. `peer`: the address that it is being connected to, if a call is
+/// known that does so.
+fn unix_end(view: &View, of: FileId, peer: &Endpoint, until: Instant) -> Option<OtherEnd> {
     let unknown = |why: &str| Some(unknown(why));
     let row = match view.unix(of.inode, until) {
         Ok(Some(row)) => row,
@@ -72,6 +73,9 @@ fn unix_end(view: &View, of: FileId, until: Instant) -> Option<OtherEnd> {
             // The other end may be of another network namespace: a path leads across.
             let unread = view.unix(inode, until).ok().flatten().and_then(|peer| peer.receive_queue);
             Some(OtherEnd::Socket { file: file(inode), unread })
+        }
+        (SocketState::Close, None) if matches!(peer, Endpoint::Unix(_)) => {
+            Some(unix_listener(view, of, peer, until))
         }
         // Without a connection; datagrams may come from anybody.
         (SocketState::Close, None) => None,
@@ -91,6 +95,22 @@ fn unix_end(view: &View, of: FileId, until: Instant) -> Option<OtherEnd> {
                 (None, _) => unknown("not all sockets could be looked at"),
             }
         }
+    }
+}
+
+/// Who listens at an address that a socket is being connected to. As long as the call waits, the queue there is full.
+fn unix_listener(view: &View, of: FileId, address: &Endpoint, until: Instant) -> OtherEnd {
+    let mut found = None;
+    let seen = view.each_unix(until, &mut |row| {
+        if row.state == SocketState::Listen && row.name == *address {
+            found = Some(FileId { inode: row.inode, ..of });
+        }
+        found.is_none()
+    });
+    match (found, seen) {
+        (Some(listener), _) => OtherEnd::NotAccepted { listener },
+        (None, Ok(true)) => unknown("no socket that listens was found by this address"),
+        (None, _) => unknown("not all sockets could be looked at"),
     }
 }
 

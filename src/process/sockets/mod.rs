@@ -18,3 +18,4 @@ mod view;
 
 pub use ends::other_ends;
 pub(super) use facts::facts;
+pub use row::unix_address;

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use crate::process::Memory;
 use crate::snapshot::{Endpoint, Protocol, Socket, SocketState};
 
 /// A TCP or UDP socket.
@@ -134,6 +135,18 @@ pub(super) fn unix_protocol(kind: u32) -> Protocol {
     }
 }
 
+/// The address of a unix socket in the memory of a process: an argument of connect(2). None if it is another address, or
+/// cannot be read.
+pub fn unix_address(memory: &dyn Memory, address: u64, len: u64) -> Option<Endpoint> {
+    /// `struct sockaddr_un` (unix(7)): the family, and a name of at most 108 bytes.
+    const FAMILY: usize = 2;
+    const MAX: u64 = 110;
+    let bytes = memory.read_vec(address, usize::try_from(len.min(MAX)).ok()?).ok()?;
+    let (family, name) = bytes.split_at_checked(FAMILY)?;
+    let is_unix = family == (libc::AF_UNIX as u16).to_ne_bytes();
+    Some(unix_name(name)).filter(|name| is_unix && *name != Endpoint::None)
+}
+
 /// The name of a unix socket: a path, or "@name" for an abstract one, as the kernel shows them.
 pub(super) fn unix_name(bytes: &[u8]) -> Endpoint {
     match bytes {
@@ -146,6 +159,56 @@ pub(super) fn unix_name(bytes: &[u8]) -> Endpoint {
         path => {
             let path = path.split(|&byte| byte == 0).next().unwrap_or_default();
             Endpoint::Unix(String::from_utf8_lossy(path).into_owned())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::process::{Range, Result, TargetError};
+
+    /// Memory that begins at address 0x100.
+    struct At100(Vec<u8>);
+
+    impl Memory for At100 {
+        fn read(&self, address: u64, buf: &mut [u8]) -> Result<()> {
+            let start = address.checked_sub(0x100).and_then(|start| usize::try_from(start).ok());
+            let bytes = start.and_then(|start| self.0.get(start..start.checked_add(buf.len())?));
+            let bytes = bytes.ok_or(TargetError::Unmapped { address, len: buf.len() })?;
+            buf.copy_from_slice(bytes);
+            Ok(())
+        }
+
+        fn read_many(&self, _: &[Range], _: &mut [u8], ok: &mut [bool]) -> Result<()> {
+            ok.fill(false);
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn addresses_of_unix_sockets() {
+        let of = |bytes: &[u8], len| unix_address(&At100(bytes.to_vec()), 0x100, len);
+        let name = |name: &str| Some(Endpoint::Unix(name.to_owned()));
+        assert_eq!(of(b"\x01\0/run/a.sock\0more", 18), name("/run/a.sock"));
+        assert_eq!(of(b"\x01\0\0abstract\0", 11), name("@abstract"));
+        assert_eq!(of(b"\x02\0\x1f\x90\x7f\0\0\x01", 8), None, "it is an IPv4 address");
+        assert_eq!(of(b"\x01\0", 2), None, "it has no name");
+        assert_eq!(of(b"\x01", 1), None);
+        assert_eq!(of(b"\x01\0/a", u64::MAX), None, "not so much is mapped");
+    }
+
+    proptest! {
+        #[test]
+        fn any_address(bytes: Vec<u8>, address: u64, len: u64) {
+            let memory = At100(bytes);
+            for address in [address, 0x100] {
+                if let Some(Endpoint::Unix(name)) = unix_address(&memory, address, len) {
+                    prop_assert!(name.len() <= 3 * 110);
+                }
+            }
         }
     }
 }

@@ -9,7 +9,7 @@ use super::head::SnapshotOut;
 use super::links::{CallOut, ContextOut, DescriptorOut, TimerOut};
 use super::{AgeOut, CreatorOut, VERSION, hex, write};
 use crate::analysis::why::{
-    Answer, Cause, Chain, Dead, Edge, EdgeKind, Node, NodeId, Proof, Step, Unknown, Why,
+    Answer, Cause, Chain, Dead, Edge, EdgeKind, Group, Node, NodeId, Proof, Step, Unknown, Why,
 };
 use crate::report::why::Words;
 use crate::snapshot::{Channel, LockState, Snapshot, Task};
@@ -36,7 +36,7 @@ pub fn why_causes(why: &Why<'_>, answer: &Answer, out: &mut dyn Write) -> io::Re
     let all: Vec<&Chain> = answer.causes.iter().map(|found| &found.chain).collect();
     let writer = Writer { why, words: Words::new(why, &all, true) };
     let causes = answer.causes.iter().map(|found| {
-        let groups = found.groups.iter().map(|&(tasks, node)| writer.group(tasks, node)).collect();
+        let groups = found.groups.iter().map(|group| writer.group(group)).collect();
         let depend =
             Depend { tasks: found.tasks, equal_causes: found.causes, oldest: found.oldest.into(), groups };
         writer.found(&found.chain, Some(depend))
@@ -93,6 +93,7 @@ struct Depend<'a> {
 #[derive(Serialize)]
 struct GroupOut<'a> {
     tasks: u64,
+    unnamed: u64,
     example: Option<TaskOut<'a>>,
 }
 
@@ -180,8 +181,8 @@ impl<'a> Writer<'_, 'a> {
         }
     }
 
-    fn group(&self, tasks: u64, node: NodeId) -> GroupOut<'a> {
-        GroupOut { tasks, example: self.task(node) }
+    fn group(&self, group: &Group) -> GroupOut<'a> {
+        GroupOut { tasks: group.tasks, unnamed: group.unnamed, example: self.task(group.task) }
     }
 
     fn task(&self, node: NodeId) -> Option<TaskOut<'a>> {

@@ -1,9 +1,11 @@
 //! Text about chains of waits: from waiting tasks to their causes.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use super::TextOptions;
+use crate::analysis::frames::frame_name;
 use crate::analysis::why::{Answer, Chain, Found, NodeId, Why};
 use crate::report::line::{DIM, HEAD, Line, PLAIN, STATE, WARN};
 use crate::report::runtime_names::task_noun;
@@ -114,33 +116,38 @@ impl<'a> Page<'_, '_, 'a> {
         Ok(())
     }
 
-    /// "and 12 more goroutines depend on it: 8 in main.serve, 4 in main.poll".
+    /// "12 more goroutines depend on the same: 8 in main.serve, 4 in main.poll". Tasks that the chain names are not
+    /// counted again.
     fn dependents(&mut self, found: &Found) -> io::Result<()> {
-        // Those that the chain names are not named again.
-        let tasks = found
-            .chain
-            .steps
-            .iter()
-            .filter(|step| !step.is_repeated && self.why.graph().task(step.node).is_some());
-        let named: BTreeMap<NodeId, u64> = tasks.map(|step| (step.node, step.count)).collect();
-        let more = found.tasks.saturating_sub(named.values().sum());
+        let mut more = 0;
+        // Several groups may be in one function.
+        let mut places: BTreeMap<Option<String>, u64> = BTreeMap::new();
+        for group in found.groups.iter().filter(|group| group.unnamed > 0) {
+            more += group.unnamed;
+            *places.entry(self.function(group.task)).or_default() += group.unnamed;
+        }
         if more == 0 {
             return Ok(());
         }
-        let others = found.groups.iter().filter(|(n, node)| named.get(node).is_none_or(|count| count < n));
-        let place = |node: NodeId| {
-            let frame = self.why.place(node)?;
-            let snapshot = self.why.graph().task(node)?.0;
-            Some(crate::analysis::frames::frame_name(snapshot, frame).into_owned())
-        };
-        let text = |&(n, node): &(u64, NodeId)| Some(format!("{} in {}", thousands(n), place(node)?));
-        let groups: Vec<String> = others.filter_map(text).take(GROUPS).collect();
+        let mut places: Vec<(String, u64)> =
+            places.into_iter().filter_map(|(place, tasks)| Some((place?, tasks))).collect();
+        places.sort_by_key(|&(_, tasks)| Reverse(tasks));
+        places.truncate(GROUPS);
+        let rest = more - places.iter().map(|(_, tasks)| tasks).sum::<u64>();
         let mut text = format!("{} on the same", dependent(more, self.noun()));
-        if !groups.is_empty() {
-            text.push_str(&format!(": {}", groups.join(", ")));
+        if !places.is_empty() {
+            let known = places.iter().map(|(place, tasks)| format!("{} in {place}", thousands(*tasks)));
+            let rest = (rest > 0).then(|| format!("{} elsewhere", thousands(rest)));
+            text.push_str(&format!(": {}", known.chain(rest).collect::<Vec<_>>().join(", ")));
         }
         let mut line = self.line();
         line.pad(2, 0).wrap_text(DIM, &text, 4, self.options.width, self.out)
+    }
+
+    /// The function that the user looks for on the stack of a task.
+    fn function(&self, task: NodeId) -> Option<String> {
+        let frame = self.why.place(task)?;
+        Some(frame_name(self.why.graph().task(task)?.0, frame).into_owned())
     }
 
     /// What was usual, what moved, when, and what was not asked.

@@ -1,10 +1,11 @@
 //! Where chains end, in words.
 
 use super::{Clause, Words};
-use crate::analysis::why::{Cause, Dead, Node, NodeId, Unknown};
+use crate::analysis::why::{Cause, Dead, Node, NodeId, Unknown, Want};
 use crate::report::ends;
 use crate::report::runtime_names::task_noun;
 use crate::report::units::thousands;
+use crate::snapshot::Protocol;
 
 impl Words<'_, '_> {
     /// Why a chain ends at a node, a clause. Raw from the target: escape before printing.
@@ -42,6 +43,7 @@ impl Words<'_, '_> {
             Cause::Clients if matches!(self.graph.node(node), Some(Node::Task { .. })) => {
                 does("waits", "wait", " for connections".to_owned())
             }
+            Cause::Clients if self.is_datagram(node) => plain("nobody sends to it"),
             Cause::Clients => plain("nobody connects"),
             Cause::Events => plain("nothing happens to any of its descriptors"),
             Cause::Files => plain("nothing changes in the files that it watches"),
@@ -65,7 +67,7 @@ impl Words<'_, '_> {
             }
             Cause::Cycle { forever: true, .. } => plain("and so each waits for the next: a deadlock"),
             Cause::Cycle { open: true, .. } => {
-                plain("and so they wait in a circle, which they may leave another way")
+                plain("and so they wait in a cycle, which they may leave another way")
             }
             Cause::Cycle { .. } => plain(
                 "and so each waits for the next: a deadlock, unless something else ends one of these waits",
@@ -75,6 +77,11 @@ impl Words<'_, '_> {
             }
             Cause::Unknown(unknown) => plain(&self.unknown(node, unknown)),
         }
+    }
+
+    fn is_datagram(&self, node: NodeId) -> bool {
+        let socket = self.graph.descriptor(node).and_then(|descriptor| descriptor.socket.as_ref());
+        socket.is_some_and(|socket| matches!(socket.protocol, Protocol::Udp | Protocol::UnixDatagram))
     }
 
     fn now(&self, node: NodeId) -> Option<u64> {
@@ -95,6 +102,7 @@ impl Words<'_, '_> {
     fn unknown(&self, node: NodeId, unknown: &Unknown) -> String {
         let process = self.graph.process_of(node).and_then(|process| self.graph.snapshot(process));
         let noun = process.map_or("task", task_noun);
+        let is_lock = matches!(self.graph.node(node), Some(Node::End { want: Want::Released, .. }));
         match unknown {
             Unknown::Object => "what it waits for is not known".to_owned(),
             Unknown::Holder => "its holder was not found".to_owned(),
@@ -109,15 +117,29 @@ impl Words<'_, '_> {
                 format!("a variable of the program holds it, so that any {noun} may act on it")
             }
             Unknown::FarEnd if self.is_counter_end(node) => "no other process has it".to_owned(),
+            Unknown::FarEnd if is_lock => "which process holds the lock is not known".to_owned(),
             Unknown::FarEnd => "the other end was not found".to_owned(),
             Unknown::NoRights => {
                 let processes = match self.graph.system().ends.unreadable.len() as u64 {
                     1 => "1 process".to_owned(),
                     n => format!("{} processes", thousands(n)),
                 };
-                format!("the other end was not found: {processes} may not be examined")
+                let what = if is_lock {
+                    "which process holds the lock is not known"
+                } else {
+                    "the other end was not found"
+                };
+                format!("{what}: {processes} may not be examined")
             }
             Unknown::ProcessNotRead => "which was not read".to_owned(),
+            // What else an event loop waits for is no cause of this wait.
+            Unknown::WhichTask if process.is_some_and(|process| process.tasks.len() == 1) => {
+                let only = self.graph.process_of(node).and_then(|process| self.graph.task_node(process, 0));
+                match only.is_some_and(|task| self.graph.is_moving(task)) {
+                    true => format!("whose only {noun} went on between the two readings"),
+                    false => format!("whose only {noun} waits for several things"),
+                }
+            }
             Unknown::WhichTask => format!("and which {noun} there uses it is not known"),
             Unknown::Moved => "something moved there between the readings".to_owned(),
             Unknown::Because(why) => why.clone(),

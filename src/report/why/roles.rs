@@ -1,11 +1,53 @@
 //! What tasks are for what waits for them, in words.
 
 use crate::analysis::why::{Edge, EdgeKind};
-use crate::report::units::duration;
+use crate::report::units::{duration, thousands};
 use crate::snapshot::{Action, Age, Certainty, HoldKind, WaitOp};
 
-/// "held by goroutine 7 for 41 s", "goroutine 12 would receive from it". `of_end`: it is the far end of something.
-pub(super) fn with_role(name: &str, many: bool, edge: &Edge, age: Age, of_end: bool) -> String {
+/// What tasks and processes have to do with a thing that others wait for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Of {
+    /// An object of their own, or an event counter.
+    Thing,
+    /// The other end of a pipe or a connection.
+    OtherEnd,
+    /// The socket that listens for a connection.
+    Listener,
+    /// The lock of a file.
+    Lock,
+}
+
+impl Of {
+    /// "goroutine 7 has the other end".
+    fn has(self, many: bool) -> &'static str {
+        match (self, many) {
+            (Of::Thing, _) => "can reach it",
+            (Of::OtherEnd, false) => "has the other end",
+            (Of::OtherEnd, true) => "have the other end",
+            (Of::Listener, _) => "would have to accept the connection",
+            (Of::Lock, false) => "holds the lock",
+            (Of::Lock, true) => "hold the lock",
+        }
+    }
+
+    /// "the other end is open in pid 7 api", "pid 7 api holds the lock". `others`: in so many other processes, perhaps.
+    pub(super) fn process(self, name: &str, others: u64) -> String {
+        let processes = if others == 1 { "process" } else { "processes" };
+        let or = |preposition: &str| match others {
+            0 => String::new(),
+            n => format!(", or {preposition}{} other {processes}", thousands(n)),
+        };
+        match self {
+            Of::Thing => format!("it is open in {name}{}", or("in ")),
+            Of::OtherEnd => format!("the other end is open in {name}{}", or("in ")),
+            Of::Listener => format!("{name}{} has not accepted the connection", or("")),
+            Of::Lock => format!("{name}{} holds the lock", or("")),
+        }
+    }
+}
+
+/// "held by goroutine 7 for 41 s", "goroutine 12 would receive from it".
+pub(super) fn with_role(name: &str, many: bool, edge: &Edge, age: Age, of: Of) -> String {
     let guess = edge.certainty == Certainty::Perhaps;
     let held = self::age(age);
     let verb = |one: &'static str, several: &'static str| if many { several } else { one };
@@ -13,15 +55,17 @@ pub(super) fn with_role(name: &str, many: bool, edge: &Edge, age: Age, of_end: b
         EdgeKind::Held(HoldKind::Exclusive) => format!("held by {name}{held}"),
         EdgeKind::Held(HoldKind::Shared) => format!("held for reading by {name}{held}"),
         EdgeKind::Held(HoldKind::Perhaps) => format!("perhaps held by {name}{held}"),
-        EdgeKind::Acts(Action::Unknown) if of_end => format!("{name} {} the other end", verb("has", "have")),
-        EdgeKind::Acts(Action::Unknown) => format!("{name} can reach it"),
+        EdgeKind::Acts(Action::Unknown) => format!("{name} {}", of.has(many)),
         EdgeKind::Acts(action) => {
-            format!("{name} {} {}", if guess { "might" } else { "would" }, would(action, of_end))
+            format!("{name} {} {}", if guess { "might" } else { "would" }, would(action, of))
+        }
+        EdgeKind::Serves if of == Of::Listener => {
+            format!("{name} {} connections there", verb("accepts", "accept"))
         }
         EdgeKind::Serves => format!("{name} {} the other end", verb("serves", "serve")),
         EdgeKind::WaitsThere(WaitOp::Write) => format!("{name} {} to the other end", verb("writes", "write")),
         EdgeKind::WaitsThere(_) => format!("{name} {} from the other end", verb("reads", "read")),
-        EdgeKind::Only if of_end => format!("{name} {} the other end", verb("has", "have")),
+        EdgeKind::Only if of != Of::Thing => format!("{name} {}", of.has(many)),
         _ => name.to_owned(),
     }
 }
@@ -71,14 +115,15 @@ pub(super) fn ends_with_task(edge: &Edge) -> bool {
 }
 
 /// "receive from it".
-fn would(action: Action, of_end: bool) -> &'static str {
-    match (action, of_end) {
-        (Action::Send, false) => "send on it",
-        (Action::Send, true) => "write to the other end",
-        (Action::Receive, false) => "receive from it",
-        (Action::Receive, true) => "read from the other end",
-        (Action::Close, false) => "close it",
-        (Action::Close, true) => "close the other end",
+fn would(action: Action, of: Of) -> &'static str {
+    match (action, of) {
+        (Action::Receive, Of::Listener) => "accept the connection",
+        (Action::Send, Of::OtherEnd) => "write to the other end",
+        (Action::Receive, Of::OtherEnd) => "read from the other end",
+        (Action::Close, Of::OtherEnd) => "close the other end",
+        (Action::Send, _) => "send on it",
+        (Action::Receive, _) => "receive from it",
+        (Action::Close, _) => "close it",
         (Action::Cancel, _) => "cancel it",
         (Action::Done, _) => "report to it that it is done",
         (Action::Signal, _) => "wake it",

@@ -1,5 +1,8 @@
 //! Chains in words and pictures.
 
+use proptest::prelude::*;
+
+use crate::analysis::why::tests::counts::{planned, plans};
 use crate::analysis::why::tests::{Made, example, open, system};
 use crate::analysis::why::{Chain, System, Why};
 use crate::report::text::TextOptions;
@@ -102,6 +105,44 @@ fn every_kind_of_end_has_its_words() {
     check("why-ends", &causes(&ends(), &options(100)));
 }
 
+/// The numbers of "4 in main.one, 2 in main.two, 1 elsewhere", whatever follows.
+fn parts(text: &str) -> Vec<u64> {
+    let mut words = text.split(' ');
+    let mut parts = Vec::new();
+    loop {
+        parts.push(words.next().unwrap().parse().unwrap());
+        let last = match words.next().unwrap() {
+            "in" => words.next().unwrap(),
+            elsewhere => elsewhere,
+        };
+        if !last.ends_with(',') {
+            return parts;
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 100, ..ProptestConfig::default() })]
+
+    /// "7 more goroutines depend on the same: 4 in main.one, 2 in main.two, 1 elsewhere".
+    #[test]
+    fn what_is_said_below_a_chain_adds_up(plans in plans(), width in 40..200_usize) {
+        let system = planned(&plans, true);
+        let answer = Why::new(&system).causes();
+        let text = causes(&system, &TextOptions { verbose: true, ..options(width) });
+        let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        let mut sum = 0;
+        for (at, mark) in text.match_indices(" on the same: ") {
+            let said: u64 = text[..at].rsplit(' ').nth(3).unwrap().parse().unwrap();
+            let parts = parts(&text[at + mark.len()..]);
+            prop_assert_eq!(parts.iter().sum::<u64>(), said, "{:?}", parts);
+            sum += said;
+        }
+        let groups = answer.causes.iter().flat_map(|found| &found.groups);
+        prop_assert_eq!(sum, groups.map(|group| group.unnamed).sum::<u64>());
+    }
+}
+
 #[test]
 fn nasty_names_stay_harmless() {
     let nasty = "\x1b[31m\"><script>&\\n\u{202e}\n]]>";
@@ -128,6 +169,78 @@ fn nasty_names_stay_harmless() {
     for line in as_dot.lines().filter(|line| line.contains("label=")) {
         let bare = line.replace("\\\\", "").replace("\\\"", "");
         assert!(bare.matches('"').count() % 2 == 0, "{line}");
+    }
+}
+
+/// The value of an attribute, a number.
+fn number(line: &str, attribute: &str) -> f64 {
+    let at = line.find(&format!(" {attribute}=\"")).unwrap() + attribute.len() + 3;
+    line[at..].split('"').next().unwrap().parse().unwrap()
+}
+
+#[test]
+fn every_text_of_a_picture_is_inside_its_box() {
+    let long = format!(
+        "main.(*Cache[map[string]func(<-chan struct {{ A int }})]).{}",
+        "refreshEverything".repeat(12)
+    );
+    let wide = "main.東京特許許可局東京特許許可局東京特許許可局東京特許許可局東京特許許可局";
+    let unbroken = "x".repeat(5_000);
+    let mut made = Made::new(1, "a");
+    let mut before: Option<ObjectId> = None;
+    for (nth, name) in (0..).zip([long.as_str(), wide, unbroken.as_str(), "main.हिन्दी", ""]) {
+        let row = made.task(name, WaitClass::Lock);
+        before.iter().for_each(|&lock| made.waits(row, WaitOp::Lock, lock));
+        let lock = made.object(ObjectKind::Mutex, 0x1000 + 8 * nth);
+        made.holds(row, HoldKind::Exclusive, lock);
+        for _ in 0..200 {
+            let waiter = made.task("main.wait", WaitClass::Lock);
+            made.waits(waiter, WaitOp::Lock, lock);
+        }
+        before = Some(lock);
+    }
+    let [_, _, (_, picture)] = formats(&system(vec![made.seen()], Vec::new(), &[]));
+    let right = number(picture.lines().next().unwrap(), "width");
+    let mut sides = (0.0, right);
+    let mut texts = 0;
+    for line in picture.lines().filter(|line| !line.contains("%")) {
+        if line.starts_with("<rect") {
+            sides = (number(line, "x"), number(line, "x") + number(line, "width"));
+            assert!(sides.1 <= right, "{line}");
+        } else if line.starts_with("<text") && !line.contains("stroke=") {
+            let text = line.split_once('>').unwrap().1.strip_suffix("</text>").unwrap();
+            let text = text.replace("&lt;", "<").replace("&gt;", ">");
+            let end = number(line, "x") + 6.65 * crate::report::line::width(&text) as f64;
+            assert!(sides.0 < number(line, "x") && end < sides.1, "{line}");
+            texts += 1;
+        }
+    }
+    assert!(texts > 10 && picture.contains('…'), "{picture}");
+}
+
+#[test]
+fn a_picture_of_too_much_says_what_is_missing() {
+    let mut made = Made::new(1, "a");
+    for nth in 0..3_000 {
+        let lock = made.object(ObjectKind::Mutex, 0x1000 + 8 * nth);
+        let holder = made.task("main.hold", WaitClass::Lock);
+        made.holds(holder, HoldKind::Exclusive, lock);
+        let waiter = made.task("main.wait", WaitClass::Lock);
+        made.waits(waiter, WaitOp::Lock, lock);
+    }
+    let system = system(vec![made.seen()], Vec::new(), &[]);
+    let why = Why::new(&system);
+    let graph = why.graph();
+    let all: Vec<Chain> =
+        (0..3_000).map(|nth| graph.chain(graph.task_node(0, 2 * nth + 1).unwrap())).collect();
+    let chains: Vec<&Chain> = all.iter().collect();
+    let (mut as_dot, mut as_svg) = (Vec::new(), Vec::new());
+    dot::write(&why, &chains, &mut as_dot).unwrap();
+    svg::write(&why, &chains, &mut as_svg).unwrap();
+    for bytes in [as_dot, as_svg] {
+        let text = String::from_utf8(bytes).unwrap();
+        assert!(text.len() < 2_000_000);
+        assert!(text.contains("7,000 parts not drawn: they are too many"));
     }
 }
 

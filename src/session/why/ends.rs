@@ -132,16 +132,20 @@ fn without_loiter(mut ends: Ends) -> Ends {
     ends
 }
 
-/// The processes that hold locks of files.
+/// The processes that hold locks of files: who took them, and who has the lock through an inherited descriptor.
 fn lockers(files: &BTreeSet<FileId>) -> Vec<OpenEnd> {
-    let files: Vec<FileId> = files.iter().copied().collect();
-    if files.is_empty() {
+    let list: Vec<FileId> = files.iter().copied().collect();
+    if list.is_empty() {
         return Vec::new();
     }
-    let holding: FxHashSet<(FileId, u32)> = descriptors::lock_holders(&files)
-        .iter()
-        .filter_map(|holder| Some((holder.file, holder.pid?)))
-        .collect();
-    let open = without_loiter(descriptors::who_has(&files.into_iter().collect(), LIMIT)).open;
-    open.into_iter().filter(|end| holding.contains(&(end.file, end.pid))).collect()
+    let holders = descriptors::lock_holders(&list);
+    if holders.is_empty() {
+        return Vec::new();
+    }
+    let holding: FxHashSet<(FileId, u32)> =
+        holders.iter().filter_map(|holder| Some((holder.file, holder.pid?))).collect();
+    let open = without_loiter(descriptors::who_has(files, LIMIT)).open;
+    let holds =
+        |end: &OpenEnd| holding.contains(&(end.file, end.pid)) || descriptors::has_lock(end.pid, end.fd);
+    open.into_iter().filter(holds).collect()
 }

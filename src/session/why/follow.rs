@@ -7,7 +7,7 @@ use super::reach::{Frontier, reach};
 use super::seen::{Refused, Seen, same_tasks};
 use super::{Inquiry, InquiryStep, OnStep};
 use crate::analysis::why::{Graph, NodeId, OpenEnd, System};
-use crate::snapshot::{Descriptor, Snapshot};
+use crate::snapshot::{Descriptor, Protocol, Snapshot, SocketState};
 
 /// Of at most this many descriptors of one process it is asked who has them.
 const MAX_ENDS: usize = 1 << 10;
@@ -32,13 +32,14 @@ pub(super) fn follow(inquiry: &mut Inquiry, from: Option<&[u32]>, on_step: &mut 
         let rows = from.zip(asked.as_ref()).zip(now).map(|((rows, asked), now)| same_tasks(asked, rows, now));
         let starts = starts(&graph, rows.as_deref());
         let Frontier { descriptors, ends, processes } = reach(&graph, starts, &depth);
-        let new = new_descriptors(&system, &descriptors, &known);
+        let mut new = new_descriptors(&system, &descriptors, &known);
         if !new.is_empty() {
             if inquiry.is_late() {
                 too_late = true;
                 break;
             }
             on_step(InquiryStep::Looks(new.len()));
+            new.iter_mut().for_each(|(pid, descriptor)| connecting(&inquiry.seen, *pid, descriptor));
             known.ask(new);
             continue;
         }
@@ -168,6 +169,21 @@ fn starts<'g>(graph: &'g Graph<'_>, from: Option<&'g [u32]>) -> Box<dyn Iterator
     match from {
         Some(rows) => Box::new(rows.iter().filter_map(|&row| graph.task_node(0, row))),
         None => Box::new(graph.tasks().filter(|(_, task)| !task.system).map(|(id, _)| id)),
+    }
+}
+
+/// Notes where a unix socket is being connected to.
+fn connecting(seen: &[Seen], pid: u32, descriptor: &mut Descriptor) {
+    let fd = descriptor.fd;
+    let Some(socket) = descriptor.socket.as_mut().filter(|socket| {
+        matches!(socket.protocol, Protocol::UnixStream | Protocol::UnixDatagram | Protocol::UnixSequence)
+            && socket.state == SocketState::Close
+    }) else {
+        return;
+    };
+    let of_pid = seen.iter().find(|seen| seen.pid == pid);
+    if let Some(address) = of_pid.and_then(|seen| seen.connects_to(fd)) {
+        socket.peer = address;
     }
 }
 

@@ -58,8 +58,8 @@ pub struct InquiryOptions {
     pub limit: Duration,
     /// How often everything is read anew if something in the way moved.
     pub retries: u32,
-    /// If it is set from outside, nothing new is begun: the inquiry ends with the reading that goes on, and what it
-    /// returns is of no use.
+    /// If it is set from outside, the reading that goes on is given up and nothing new is begun: what the inquiry returns
+    /// is of no use. It takes the place of [`ReadOptions::stop`].
     pub stop: Option<Arc<AtomicBool>>,
 }
 
@@ -143,9 +143,10 @@ impl fmt::Debug for Inquiry {
 
 impl Inquiry {
     fn new(options: InquiryOptions) -> Self {
-        let read = options.read.clone().causes();
+        let stop = options.stop.clone().or_else(|| options.read.stop.clone());
+        let read = ReadOptions { stop: stop.clone(), ..options.read.clone().causes() };
         Inquiry {
-            options: InquiryOptions { read, ..options },
+            options: InquiryOptions { read, stop, ..options },
             begin: Instant::now(),
             seen: Vec::new(),
             of_one: false,
@@ -221,7 +222,8 @@ impl Inquiry {
         let glance = glance::options(&inquiry.options.read);
         let mut found = Vec::new();
         for who in running_processes()? {
-            if found.len() >= GLANCED || inquiry.begin.elapsed() >= inquiry.options.limit / 2 {
+            let is_late = inquiry.begin.elapsed() >= inquiry.options.limit / 2 || inquiry.is_stopped();
+            if found.len() >= GLANCED || is_late {
                 not_read += 1;
                 continue;
             }

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 
 use crate::analysis::why::SeenProcess;
-use crate::process::{self, Target, TargetError, beginning, begun};
+use crate::process::sockets::unix_address;
+use crate::process::{self, Target, TargetError, beginning, begun, calls};
 use crate::runtimes::{ReadOptions, Readable};
 use crate::session::process::is_another;
-use crate::snapshot::{Snapshot, Task};
+use crate::snapshot::{Endpoint, Snapshot, SystemCall, Task};
 use crate::{Error, ErrorKind, Result, full_text, source};
 
 /// A process that is read twice.
@@ -78,6 +79,18 @@ impl Seen {
     pub(super) fn read_again(&mut self, options: &ReadOptions) -> Result<()> {
         self.second = Some(self.snapshot(options)?);
         Ok(())
+    }
+
+    /// The address that a unix socket is being connected to, by a call that waits in the first reading. The kernel does
+    /// not say it of the socket.
+    pub(super) fn connects_to(&self, fd: u32) -> Option<Endpoint> {
+        let calls = &self.first.as_ref()?.links.calls;
+        let connects = |call: &&SystemCall| {
+            calls::name(call.number) == Some("connect") && call.arguments[0] as u32 == fd
+        };
+        let [_, address, len, ..] = calls.iter().find(connects)?.arguments;
+        // The upper half of an `int` argument has no meaning.
+        unix_address(self.target.as_ref(), address, u64::from(len as u32))
     }
 
     /// What was read, for analysis. None before the first reading.

@@ -38,6 +38,7 @@ use super::holders::code::Text;
 use super::holders::stopped::Goroutines;
 use super::holders::{by_stack, candidates};
 use super::running::Stops;
+use super::scheduler::processors;
 use super::stacks::Stack;
 use super::{Go, GoError};
 use crate::process::Target;
@@ -78,12 +79,15 @@ pub(super) fn find(
         return Ok(Answer::default());
     }
     let mut memory = PagedMemory::new(target);
-    let goroutines: FxHashSet<u64> = into.tasks().iter().skip(first_task).map(|task| task.address).collect();
+    let mut goroutines: FxHashSet<u64> =
+        into.tasks().iter().skip(first_task).map(|task| task.address).collect();
     // The first goroutine's struct is mostly on the heap, and so are most objects.
     let known = goroutines.iter().copied().take(MAX_TRIED);
     let spans = known
         .chain(objects.addresses().map(|(address, _)| address).take(MAX_TRIED))
         .find_map(|known| Spans::find(&go.modules, &go.layouts, &mut memory, target, known));
+    // Ps have pointers that were noted for the collector, and others that are stale.
+    goroutines.extend(go.globals.allp.map(|allp| processors(target, allp)).unwrap_or_default());
     let text = Text::new(&go.modules, target, go.build.minor);
     let mut search = Search {
         reader: Goroutines { go, target, options },
