@@ -285,7 +285,8 @@ impl<'a> Reading<'a> {
             if let Some(call) = call {
                 let name = self.into.code.string(&call_name(&call));
                 let kernel_function = call.kernel_function.map(|function| self.into.code.string(&function));
-                let ThreadCall { number, arguments, age, .. } = call;
+                let ThreadCall { number, arguments, age, foreign, .. } = call;
+                let number = if foreign { SystemCall::FOREIGN } else { number };
                 let call = SystemCall { task: row, name, number, arguments, kernel_function, age };
                 self.into.links.calls.push(call);
             }

@@ -81,7 +81,8 @@ pub(super) struct AncestorOut<'a> {
 #[derive(Serialize)]
 pub(super) struct CallOut<'a> {
     name: &'a str,
-    number: u32,
+    /// On x86-64. None in a program for another machine.
+    number: Option<u32>,
     arguments: [String; 6],
     kernel_function: Option<&'a str>,
     age: AgeOut,
@@ -256,7 +257,7 @@ impl<'a> CallOut<'a> {
     pub(super) fn new(snapshot: &'a Snapshot, call: &SystemCall) -> Self {
         CallOut {
             name: snapshot.str(call.name),
-            number: call.number,
+            number: Some(call.number).filter(|&number| number != SystemCall::FOREIGN),
             arguments: call.arguments.map(hex),
             kernel_function: call.kernel_function.and_then(|name| known(snapshot.str(name))),
             age: call.age.into(),

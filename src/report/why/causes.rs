@@ -73,7 +73,9 @@ impl Words<'_, '_> {
                 "and so each waits for the next: a deadlock, unless something else ends one of these waits",
             ),
             Cause::Unknown(Unknown::Object) => {
-                does("waits", "wait", " for something that is not known".to_owned())
+                let reason = self.reason(node).map(|reason| format!(" (\"{reason}\")"));
+                let rest = format!(" for something that is not known{}", reason.unwrap_or_default());
+                does("waits", "wait", rest)
             }
             Cause::Unknown(unknown) => plain(&self.unknown(node, unknown)),
         }
@@ -87,6 +89,14 @@ impl Words<'_, '_> {
     fn now(&self, node: NodeId) -> Option<u64> {
         let process = self.graph.process_of(node)?;
         self.graph.snapshot(process)?.header.monotonic_ns
+    }
+
+    /// What the runtime says that a task waits for ("coroutine").
+    fn reason(&self, node: NodeId) -> Option<&str> {
+        let Some(Node::Task { process, row }) = self.graph.node(node) else { return None };
+        let snapshot = self.graph.snapshot(process)?;
+        let reason = snapshot.tasks.get(row as usize)?.reason?;
+        Some(snapshot.str(reason)).filter(|reason| !reason.is_empty())
     }
 
     /// " in wait4 for pid 88".

@@ -10,7 +10,7 @@ pub struct SystemCall {
     pub task: u32,
     /// Its name: "read"; "system call 999" for an unknown number.
     pub name: StrId,
-    /// Its number on x86-64.
+    /// Its number on x86-64. [`SystemCall::FOREIGN`] in a program for another machine.
     pub number: u32,
     /// Its arguments.
     pub arguments: [u64; 6],
@@ -18,4 +18,9 @@ pub struct SystemCall {
     pub kernel_function: Option<StrId>,
     /// How long the thread has been in it.
     pub age: Age,
+}
+
+impl SystemCall {
+    /// No system call of x86-64: the numbers of the program are those of another machine.
+    pub const FOREIGN: u32 = u32::MAX;
 }
