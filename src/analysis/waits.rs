@@ -118,10 +118,11 @@ impl<'a> WaitTable<'a> {
         for task in tasks {
             let waits = self.snapshot.waits_of(task);
             let held = locks::surely_held(self.snapshot, task);
+            let selects = waits.len() > 1 && !task.wait_class.is_for_all();
             for wait in waits {
                 let Some(object) = self.snapshot.objects.get(wait.object.index()) else { continue };
                 let element = object.channel.and_then(|c| c.element);
-                let way = (wait.op, object.kind, element, waits.len() > 1);
+                let way = (wait.op, object.kind, element, selects);
                 let at = *known.entry(way).or_insert_with(|| {
                     ways.push((way, Things::default()));
                     ways.len() - 1

@@ -137,7 +137,9 @@ mod tests {
         let found = [("p3".to_owned(), vec![]), ("p8".to_owned(), vec![kind("main.f"), kind("main.g")])];
         let renewed: Vec<String> = renew(&path, &found).unwrap().iter().map(Renewed::to_string).collect();
         assert_eq!(renewed, ["0 kinds of p3: 0 new; 1 line went", "2 kinds of p8: 2 new; 0 lines went"]);
-        assert_eq!(read(&path).unwrap().sections.len(), 8);
+        // The first one, whichever gate that was, may stay for the comment at the beginning of the file.
+        let kept = read(&path).unwrap().sections;
+        assert_eq!(kept.iter().filter(|section| !section.lines.is_empty()).count(), 8);
         assert!(is_list(&path) && !is_list(directory.path()) && !is_list(Path::new("/dev/null")));
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
     }

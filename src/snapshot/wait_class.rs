@@ -53,7 +53,7 @@ pub enum WaitClass {
     Call,
     /// For the runtime's own work, such as a garbage collection.
     Runtime,
-    /// For something else.
+    /// For something else, or for all of several things.
     Other,
 }
 
@@ -88,6 +88,12 @@ impl WaitClass {
     /// It will never run again, whatever happens.
     pub fn never_ends(self) -> bool {
         matches!(self, WaitClass::NilChannel | WaitClass::NoCases | WaitClass::Leaked)
+    }
+
+    /// A task that waits like this for several things goes on when all of them have come, as far as is known. Otherwise it
+    /// goes on with the first.
+    pub fn is_for_all(self) -> bool {
+        self == WaitClass::Other
     }
 
     /// Its name in files: "wait-group".

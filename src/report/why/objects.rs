@@ -13,7 +13,10 @@ impl Words<'_, '_> {
         let kind = step.edge.map(|edge| edge.kind);
         let op = if let Some(EdgeKind::Waits(op)) = kind { op } else { WaitOp::Wait };
         let Some((snapshot, object, what)) = self.graph.object(step.node) else { return String::new() };
-        let selects = step.edge.is_some_and(|edge| self.graph.edges_of(edge.from).len() > 1);
+        let selects = step.edge.is_some_and(|edge| {
+            let is_for_all = self.graph.task(edge.from).is_some_and(|(_, task)| task.wait_class.is_for_all());
+            self.graph.edges_of(edge.from).len() > 1 && !is_for_all
+        });
         let verb = match kind {
             Some(EdgeKind::Parent) => "its parent ends it,",
             _ => waiting::verb(op, selects, many),
