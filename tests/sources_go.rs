@@ -230,8 +230,9 @@ fn a_dump_that_go_cuts_is_noticed() {
     let mut body = agent.get(format!("{address}/debug/pprof/goroutine?debug=2")).call().unwrap();
     let body = body.body_mut().with_config().limit(1 << 30).read_to_vec().unwrap();
     assert_eq!(body.len(), 64 << 20);
-    // Cut anywhere else it ends in the middle of a goroutine.
-    fs::write(&file, &body[..body.len() / 10 - 7]).unwrap();
+    // Cut in a name, it ends in the middle of a goroutine.
+    let cut = memchr::memmem::rfind(&body[..body.len() / 10], b"main.deep(").unwrap() + 6;
+    fs::write(&file, &body[..cut]).unwrap();
     let text = String::from_utf8(stacks(file.to_str().unwrap(), &[]).stdout).unwrap();
     assert!(text.contains("the dump ends in the middle of goroutine"), "{text}");
     // Once more 64 MiB are much for an unoptimised build.
