@@ -19,9 +19,14 @@ pub(super) fn toggle(state: &mut AppState) -> Vec<Command> {
         return vec![Command::Sample(None), Command::Compute];
     }
     match program(state) {
-        Ok(program) => {
+        Ok(Some(program)) => {
             tell(state, "CPU sampling is on; c turns it off");
             begin(state, program)
+        }
+        Ok(None) => {
+            tell(state, "CPU sampling starts with the first reading; c turns it off");
+            state.cpu.sampling = Sampling::Starting;
+            vec![Command::Compute]
         }
         Err(why) => {
             complain(state, why);
@@ -30,18 +35,18 @@ pub(super) fn toggle(state: &mut AppState) -> Vec<Command> {
     }
 }
 
-/// The program that can be sampled, or why there is none.
-fn program(state: &AppState) -> Result<ProgramId, &'static str> {
+const NOT_HERE: &str = "CPU can be sampled only in a process of this machine, not over http";
+
+/// The program that can be sampled, or why there is none. It is not known before the first reading.
+fn program(state: &AppState) -> Result<Option<ProgramId>, &'static str> {
     match (&state.source, &state.latest) {
         (Source::Replay { .. } | Source::Opening { .. }, _) => {
             Err("these are recorded readings: CPU can be sampled only while a process runs")
         }
         (Source::File, _) => Err("this is a saved snapshot: CPU can be sampled only while a process runs"),
         (Source::Ended(_), _) => Err("the process has ended: there is nothing to sample"),
-        (_, None) => Err("nothing has been read yet"),
-        (_, Some(picture)) => {
-            picture.program.ok_or("CPU can be sampled only in a process of this machine, not over http")
-        }
+        (_, None) => Ok(None),
+        (_, Some(picture)) => picture.program.map(Some).ok_or(NOT_HERE),
     }
 }
 
@@ -64,12 +69,19 @@ fn without_order(state: &mut AppState) {
     }
 }
 
-/// A reading came: if it is of another program than the one that is sampled, sampling goes on there.
+/// A reading came: if it is the first, or of another program than the one that is sampled, sampling begins
+/// there.
 pub(super) fn follow(state: &mut AppState) -> Vec<Command> {
     let program = state.latest.as_ref().and_then(|picture| picture.program);
-    match program.filter(|&program| state.cpu.is_on() && state.cpu.of != Some(program)) {
-        Some(program) => begin(state, program),
-        None => Vec::new(),
+    match program {
+        _ if !state.cpu.is_on() => Vec::new(),
+        Some(program) if state.cpu.of != Some(program) => begin(state, program),
+        None if state.cpu.of.is_none() => {
+            state.cpu.sampling = Sampling::Off;
+            complain(state, NOT_HERE);
+            Vec::new()
+        }
+        _ => Vec::new(),
     }
 }
 
@@ -262,9 +274,29 @@ mod tests {
             assert_eq!(state.cpu.sampling, Sampling::Off);
         }
         let mut state = AppState::new(Query::default(), Duration::from_millis(500), Source::Live);
-        assert_eq!(press(&mut state, 'c'), []);
         update(&mut state, Event::Picture(Arc::default()));
         assert_eq!(press(&mut state, 'c'), []);
+        assert!(state.message.unwrap().text.contains("not over http"));
+    }
+
+    #[test]
+    fn it_may_be_asked_for_before_the_first_reading() {
+        let fresh = || AppState::new(Query::default(), Duration::from_millis(500), Source::Live);
+        let program = ProgramId::made_up(7);
+        let mut state = fresh();
+        assert_eq!(press(&mut state, 'c'), [Command::Compute]);
+        assert_eq!(state.cpu.sampling, Sampling::Starting);
+        assert_eq!(read(&mut state, program), [Command::Sample(Some((1, program))), Command::Compute]);
+        // It can be taken back.
+        let mut state = fresh();
+        press(&mut state, 'c');
+        press(&mut state, 'c');
+        assert_eq!(read(&mut state, program), [Command::Compute]);
+        // Only then is it known that there is nothing to sample.
+        let mut state = fresh();
+        press(&mut state, 'c');
+        assert_eq!(update(&mut state, Event::Picture(Arc::default())), [Command::Compute]);
+        assert_eq!(state.cpu.sampling, Sampling::Off);
         assert!(state.message.unwrap().text.contains("not over http"));
     }
 }
