@@ -393,7 +393,10 @@ fn says_so(text: &[u8], log: &GoLog) -> bool {
     let warned = found.as_ref().is_ok_and(|found| {
         found.snapshot.header.warnings.iter().any(|w| !w.starts_with("the program printed: "))
     });
-    warned && (lost || log.dump.stray_lines > 0) || log.dump.cut || log.dumps.len() > 1 || found.is_err()
+    warned && (lost || log.dump.stray_lines > 0)
+        || log.dump.cut.is_some()
+        || log.dumps.len() > 1
+        || found.is_err()
 }
 
 #[derive(Debug, Clone)]

@@ -3,7 +3,7 @@
 use std::borrow::Borrow;
 
 use super::go_code::{CodeTable, NamedFrame, header};
-use super::go_dump::{DumpFrame, DumpGoroutine, GoDump};
+use super::go_dump::{Cut, DumpFrame, DumpGoroutine, GoDump};
 use crate::code::CodeBuilder;
 use crate::snapshot::{
     Age, LocationId, Snapshot, SnapshotBuilder, SourceKind, StackStatus, StrId, Task, TaskState,
@@ -16,7 +16,12 @@ impl From<&GoDump> for Snapshot {
     /// What a dump does not contain stays unknown: the process, the time, addresses that were not printed,
     /// what goroutines wait for.
     fn from(dump: &GoDump) -> Snapshot {
-        convert(dump.goroutines.iter(), dump.goroutines.len(), dump.cut, warnings(dump))
+        convert(
+            dump.goroutines.iter(),
+            dump.goroutines.len(),
+            dump.cut == Some(Cut::InGoroutine),
+            warnings(dump),
+        )
     }
 }
 
@@ -26,7 +31,7 @@ impl From<GoDump> for Snapshot {
         let warnings = warnings(&dump);
         let goroutines = std::mem::take(&mut dump.goroutines);
         let count = goroutines.len();
-        convert(goroutines.into_iter(), count, dump.cut, warnings)
+        convert(goroutines.into_iter(), count, dump.cut == Some(Cut::InGoroutine), warnings)
     }
 }
 
@@ -147,11 +152,17 @@ fn locations(frames: &[DumpFrame], code: &mut CodeTable, into: &mut SnapshotBuil
 
 fn warnings(dump: &GoDump) -> Vec<String> {
     let mut warnings = Vec::new();
-    if let Some(last) = dump.goroutines.last().filter(|_| dump.cut) {
-        warnings.push(format!(
+    match (dump.cut, dump.goroutines.last()) {
+        (Some(Cut::InGoroutine), Some(last)) => warnings.push(format!(
             "the dump ends in the middle of goroutine {}: what came after it is missing",
             last.id
-        ));
+        )),
+        (Some(Cut::InHeader), Some(last)) => warnings.push(format!(
+            "the dump ends in the middle of the first line of a goroutine after goroutine {}: that one, and what \
+             came after it, is missing",
+            last.id
+        )),
+        _ => {}
     }
     let elided = dump.goroutines.iter().filter(|goroutine| goroutine.elided.is_some()).count();
     if elided > 0 {

@@ -12,8 +12,17 @@ pub struct GoDump {
     pub stray_lines: u64,
     /// The number of stray lines before the first goroutine.
     pub strays_first: u64,
-    /// It ends in the middle of a goroutine.
-    pub cut: bool,
+    /// It ends where no dump ends.
+    pub cut: Option<Cut>,
+}
+
+/// Where a dump was cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cut {
+    /// In the middle of its last goroutine.
+    InGoroutine,
+    /// In the first line of another goroutine, which is not among its goroutines.
+    InHeader,
 }
 
 /// One goroutine.

@@ -57,6 +57,16 @@ fn in_words(line: &str) -> Option<DumpGoroutine> {
     Some(DumpGoroutine { id, state: state.to_owned(), ..DumpGoroutine::default() })
 }
 
+/// Is it the beginning of a goroutine's first line, without the end of that line?
+pub(super) fn is_cut_header(text: &str) -> bool {
+    const WORD: &str = "goroutine ";
+    let Some(rest) = text.strip_prefix(WORD) else { return !text.is_empty() && WORD.starts_with(text) };
+    // The attributes of the goroutine or its state follow the id.
+    let after_id = rest.trim_start_matches(|c: char| c.is_ascii_digit());
+    let goes_on = ["", " "].contains(&after_id) || after_id.starts_with(" [") || after_id.starts_with(" g");
+    (after_id.len() < rest.len() || rest.is_empty()) && goes_on && header(text).is_none()
+}
+
 /// `goroutine 7 gp=0x1 m=2 mp=0x3 [chan receive (scan), 3 minutes, locked to thread] {a: b}:`
 pub(super) fn header(line: &str) -> Option<DumpGoroutine> {
     let Some(rest) = line.strip_prefix("goroutine ") else { return in_words(line) };

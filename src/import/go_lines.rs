@@ -5,8 +5,8 @@
 //! two lines: the call, and below it, indented, its source location.
 
 use super::go_call::{Place, creator_of, is_call, is_call_of_c, name_of_damaged, split_arguments};
-use super::go_dump::{CreatedBy, DumpFrame, DumpGoroutine, Elided, GoDump};
-use super::go_header::header;
+use super::go_dump::{CreatedBy, Cut, DumpFrame, DumpGoroutine, Elided, GoDump};
+use super::go_header::{header, is_cut_header};
 use super::noise::{self, After};
 
 /// Frames kept of one goroutine; Go prints far fewer.
@@ -61,6 +61,8 @@ pub(super) struct DumpReader {
     other_lines: u64,
     /// The last goroutine has ended.
     ended: bool,
+    /// It ended early: its last line lacks the end, or the next line. Nothing came since.
+    ended_early: bool,
     blanks: Blanks,
     strays: Strays,
 }
@@ -141,6 +143,7 @@ impl DumpReader {
             return Line::Part;
         }
         self.close();
+        self.ended_early = false;
         self.strays.known = None;
         self.strays.call = false;
         self.current = Some(goroutine);
@@ -175,7 +178,7 @@ impl DumpReader {
 
     /// Nothing more comes. `whole_line`: the last line had a line feed.
     pub(super) fn finish(mut self, whole_line: bool) -> GoDump {
-        let cut = self.is_cut(whole_line);
+        let cut = self.cut(whole_line);
         self.end_of_text(whole_line);
         GoDump {
             goroutines: self.finished,
@@ -200,12 +203,16 @@ impl DumpReader {
         self.blanks.perhaps = 0;
     }
 
-    /// Would the text end within a goroutine if it ended here?
-    pub(super) fn is_cut(&self, whole_line: bool) -> bool {
-        let header = self.odd.iter().chain(&self.no_header).any(|line| line.starts_with("goroutine"));
-        if !whole_line && header {
-            return true;
+    /// Where would the text be cut if it ended here?
+    pub(super) fn cut(&self, whole_line: bool) -> Option<Cut> {
+        let mut last = self.no_header.iter().chain(self.odd.last());
+        if !whole_line && last.any(|line| is_cut_header(line)) {
+            return Some(Cut::InHeader);
         }
+        (self.is_within(whole_line) || !whole_line && self.ended_early).then_some(Cut::InGoroutine)
+    }
+
+    fn is_within(&self, whole_line: bool) -> bool {
         let Some(goroutine) = self.current.as_ref().filter(|_| !self.ended) else { return false };
         let creator = self.odd.last().is_some_and(|line| line.starts_with("created by"));
         if self.call.is_some() || !whole_line && creator {
@@ -231,6 +238,7 @@ impl DumpReader {
             if self.strays.known == Some(After::Frames) {
                 self.strays.known = None;
             }
+            self.ended_early |= self.is_within(true);
             self.end();
         }
         Line::Blank
@@ -318,6 +326,7 @@ impl DumpReader {
         let odd = self.odd.len() as u64;
         self.other_lines += odd + u64::from(self.call.is_some());
         let call = self.call.take();
+        self.ended_early |= call.is_some();
         if let Some(mut goroutine) = self.current.take() {
             if let Some(function) = call.as_deref().and_then(|call| call.strip_prefix("created by ")) {
                 goroutine.created_by = Some(creator_of(function, None));
@@ -489,6 +498,9 @@ impl DumpReader {
         let (Some(call), Some(goroutine)) = (self.call.take(), &mut self.current) else { return false };
         if let Some(creator) = call.strip_prefix("created by ") {
             goroutine.created_by = Some(creator_of(creator, Some(place)));
+            // Some tools leave out all offsets.
+            let usual = goroutine.frames.iter().any(|frame| frame.offset.is_some());
+            self.ended_early = usual && place.offset.is_none() && place.pc.is_none();
             // What follows (the stacks of ancestors, registers after a crash) is not this goroutine's.
             self.end();
         } else {
@@ -517,6 +529,7 @@ impl DumpReader {
     /// A line outside of any goroutine.
     fn stray(&mut self, line: &str) -> Line {
         self.other_lines += 1;
+        self.ended_early = false;
         if let Some(after) = noise::after(line) {
             let over = self.strays.known == Some(After::Race) && line.trim_start().starts_with("=====");
             self.strays.known = if over || after != After::Nothing { Some(after) } else { self.strays.known };

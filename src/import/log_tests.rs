@@ -79,7 +79,45 @@ fn whatever_stands_before_the_lines() {
         ),
     ] {
         assert_eq!(goroutines(&text), expected().goroutines, "{text}");
-        assert!(!GoLog::parse(text.as_bytes()).dump.cut, "{text}");
+        assert_eq!(GoLog::parse(text.as_bytes()).dump.cut, None, "{text}");
+    }
+}
+
+/// Wherever a text ends: the goroutines before the cut are whole, and a cut that takes a part of one is noticed.
+#[test]
+fn a_cut_is_noticed_anywhere() {
+    let whole = expected().goroutines;
+    let begins: Vec<_> = DUMP
+        .match_indices("goroutine ")
+        .map(|(at, _)| at)
+        .filter(|&at| at == 0 || DUMP[..at].ends_with("\n\n"))
+        .collect();
+    assert_eq!(begins.len(), whole.len());
+    let second = begins[1];
+    for prefix in ["", "    ", "2026/11/21 10:00:00 ", "web_1  | ", "2026-11-21T10:00:00.123456789Z "] {
+        for end in second + 1..DUMP.len() {
+            let text =
+                DUMP[..end].split('\n').map(|line| format!("{prefix}{line}")).collect::<Vec<_>>().join("\n");
+            let log = GoLog::parse(text.as_bytes());
+            let begun = begins.iter().filter(|&&at| at < end).count();
+            let header_end = begins[begun - 1] + DUMP[begins[begun - 1]..].find(":\n").unwrap();
+            let found = log.dump.goroutines;
+            if end <= header_end {
+                // The goroutine is not there, and the one before it is as it was.
+                assert_eq!(
+                    (found.as_slice(), log.dump.cut),
+                    (&whole[..begun - 1], Some(Cut::InHeader)),
+                    "{text}"
+                );
+            } else {
+                assert_eq!((found.len(), &found[..begun - 1]), (begun, &whole[..begun - 1]), "{text}");
+                // Half an offset looks like a whole one.
+                let offset = DUMP[..end].trim_end().rsplit_once(" +0").map(|(_, offset)| offset);
+                let all = offset.is_some_and(|offset| offset != "x" && !offset.contains(' '))
+                    && found[begun - 1].created_by.is_some();
+                assert_eq!(log.dump.cut, (!all).then_some(Cut::InGoroutine), "{text}");
+            }
+        }
     }
 }
 

@@ -23,7 +23,7 @@ pub mod pprof;
 mod quoted;
 mod read;
 
-pub use go_dump::{CreatedBy, DumpFrame, DumpGoroutine, Elided, GoDump};
+pub use go_dump::{CreatedBy, Cut, DumpFrame, DumpGoroutine, Elided, GoDump};
 pub use go_profile::{CountedStack, GoProfile, ProfileFrame};
 pub use log::GoLog;
 pub use read::{Imported, ReadDump, read, read_any};

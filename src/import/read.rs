@@ -81,7 +81,7 @@ pub fn read(bytes: &[u8]) -> Result<ReadDump, DumpError> {
     if log.dump.goroutines.is_empty() {
         return Err(DumpError::NoGoroutine { begins: looks::describe(bytes, &text) });
     }
-    let cut = log.dump.cut;
+    let cut = log.dump.cut.is_some();
     let doubts = looks::doubts(&text, &log.dump);
     let mut snapshot = of_log(log);
     if let Some(profile) = profile.filter(|profile| !profile.stacks.is_empty()) {
@@ -142,7 +142,7 @@ fn profile_kind(line: &str) -> Option<&str> {
 }
 
 fn of_log(mut log: GoLog) -> Snapshot {
-    let cut = log.dump.cut;
+    let cut = log.dump.cut.is_some();
     let mut snapshot = Snapshot::from(std::mem::take(&mut log.dump));
     snapshot.header.taken_at_ns = Some(log.taken_at_ns).filter(|&ns| ns != 0);
     let mut warnings: Vec<_> = log.said.iter().map(|said| format!("the program printed: {said}")).collect();

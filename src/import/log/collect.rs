@@ -2,7 +2,7 @@
 
 use rustc_hash::FxHashMap;
 
-use super::{DumpGoroutine, GoLog};
+use super::{Cut, DumpGoroutine, GoLog};
 
 /// The sizes of at most this many dumps are kept.
 const MAX_DUMPS: usize = 10_000;
@@ -52,8 +52,8 @@ impl Collector {
         self.next = beginning;
     }
 
-    /// The goroutine has ended. `cut`: in the middle.
-    pub(super) fn add(&mut self, goroutine: DumpGoroutine, cut: bool, writer: &str, into: &mut Dumps) {
+    /// The goroutine has ended. `cut`: where it should not.
+    pub(super) fn add(&mut self, goroutine: DumpGoroutine, cut: Option<Cut>, writer: &str, into: &mut Dumps) {
         let next = std::mem::take(&mut self.next);
         // The goroutine that writes a dump comes first in it. Other running goroutines have no stack.
         let begins = goroutine.state == "running" && !goroutine.unavailable;
@@ -78,6 +78,11 @@ impl Collector {
         self.ids.insert(goroutine.id, current.dump.goroutines.len());
         current.dump.goroutines.push(goroutine);
         current.dump.cut = cut;
+    }
+
+    /// The text ends here.
+    pub(super) fn cut(&mut self, cut: Option<Cut>) {
+        self.current.dump.cut = cut;
     }
 
     /// More lines of stacks that belong to no goroutine.
@@ -105,7 +110,7 @@ impl Dumps {
         if self.writers.len() < MAX_WRITERS && !self.writers.iter().any(|known| known == writer) {
             self.writers.push(writer.to_owned());
         }
-        if self.best.as_ref().is_none_or(|best| best.dump.cut || !dump.dump.cut) {
+        if self.best.as_ref().is_none_or(|best| best.dump.cut.is_some() || dump.dump.cut.is_none()) {
             writer.clone_into(&mut dump.writer);
             self.best = Some(dump);
         }

@@ -6,7 +6,7 @@
 //! into dumps. If the lines turn out to be in reverse order, everything is repeated from the end.
 
 use super::encoding;
-use super::go_dump::{DumpGoroutine, GoDump};
+use super::go_dump::{Cut, DumpGoroutine, GoDump};
 pub(super) use counted::profiles;
 use records::{Collected, Sink};
 use streams::Streams;
@@ -48,10 +48,10 @@ impl GoLog {
 
     /// The same for decoded text.
     pub(super) fn of_text(text: &[u8]) -> GoLog {
-        let whole_line = text.ends_with(b"\n");
+        let last = memchr::memrchr(b'\n', text).map_or(text, |end| text.get(end + 1..).unwrap_or_default());
         let mut forward = Streams::default();
         records::each(text, &mut forward);
-        forward.finish(whole_line);
+        forward.finish(&String::from_utf8_lossy(last));
         let order = forward.order;
         let log = forward.into_log();
         if order.backward > order.forward
@@ -79,7 +79,7 @@ fn from_the_end(text: &[u8]) -> Option<GoLog> {
     for record in collected.records.into_iter().rev() {
         streams.record(record);
     }
-    streams.finish(true);
+    streams.finish("");
     let better = streams.order.forward > streams.order.backward;
     better.then(|| GoLog { reversed: true, ..streams.into_log() })
 }

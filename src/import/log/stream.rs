@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use super::super::go_call::Place;
+use super::super::go_dump::Cut;
 use super::super::go_lines::{DumpReader, Line};
 use super::collect::{Collector, Dumps};
 use super::prefix::{Prefix, Suffix};
@@ -49,7 +50,7 @@ impl Stream {
         }
     }
 
-    pub(super) fn keep_finished(&mut self, cut: bool, into: &mut Dumps) {
+    pub(super) fn keep_finished(&mut self, cut: Option<Cut>, into: &mut Dumps) {
         for goroutine in self.reader.take_finished() {
             self.dumps.add(goroutine, cut, &self.name, into);
         }

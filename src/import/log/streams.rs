@@ -10,8 +10,8 @@ use std::rc::Rc;
 
 use rustc_hash::FxHashMap;
 
-use super::super::go_dump::DumpGoroutine;
-use super::super::go_header::header_in;
+use super::super::go_dump::{Cut, DumpGoroutine};
+use super::super::go_header::{header_in, is_cut_header};
 use super::super::go_lines::Line;
 use super::super::noise;
 use super::GoLog;
@@ -77,10 +77,10 @@ impl<'a> Sink<'a> for Streams<'a> {
         self.held.is_some() || self.since.is_some_and(|lines| lines < INTEREST)
     }
 
-    fn finish(&mut self, whole_line: bool) {
+    fn finish(&mut self, half_a_line: &str) {
         self.decide_held(true);
         for nth in 0..self.streams.len() {
-            self.finish_stream(nth, whole_line);
+            self.finish_stream(nth, half_a_line);
         }
         self.streams.clear();
     }
@@ -186,7 +186,7 @@ impl<'a> Streams<'a> {
         if kind {
             self.since = Some(0);
             stream.after_part(&line.text, &mut self.order);
-            stream.keep_finished(false, &mut self.dumps);
+            stream.keep_finished(None, &mut self.dumps);
         }
         kind
     }
@@ -229,7 +229,7 @@ impl<'a> Streams<'a> {
             return self.streams.len() - 1;
         }
         if self.streams.len() == MAX_STREAMS {
-            self.finish_stream(0, true);
+            self.finish_stream(0, "");
             self.streams.remove(0);
         }
         let own = prefix.name();
@@ -246,7 +246,7 @@ impl<'a> Streams<'a> {
         if stream.reader.awaits_place() || self.loose.lines > 0 && self.loose.call {
             self.order.backward += 1;
         }
-        let cut = stream.reader.is_cut(true);
+        let cut = stream.reader.cut(true);
         let kind = stream.reader.begin(goroutine);
         if kind == Line::Header {
             self.begun(nth, cut, time_ns, message);
@@ -254,7 +254,7 @@ impl<'a> Streams<'a> {
     }
 
     /// The reader of a stream has taken a header.
-    fn begun(&mut self, nth: usize, cut: bool, time_ns: u64, message: Option<u64>) {
+    fn begun(&mut self, nth: usize, cut: Option<Cut>, time_ns: u64, message: Option<u64>) {
         let mut crash = self.take_crash(nth);
         let Some(stream) = self.streams.get_mut(nth) else { return };
         stream.keep_finished(cut, &mut self.dumps);
@@ -320,7 +320,7 @@ impl<'a> Streams<'a> {
         } else if crash.is_none() {
             self.crash.another_line();
             match stream.between(rest) {
-                Line::Header => self.begun(nth, false, line.time_ns, line.message),
+                Line::Header => self.begun(nth, None, line.time_ns, line.message),
                 _ => stream.after_part(rest, &mut self.order),
             }
         }
@@ -332,7 +332,7 @@ impl<'a> Streams<'a> {
     /// A line within a goroutine, if it belongs there.
     fn line_of_dump(&mut self, nth: usize, text: &str, line: &OneLine<'a>) {
         let Some(stream) = self.streams.get_mut(nth) else { return };
-        let cut = stream.reader.is_cut(true);
+        let cut = stream.reader.cut(true);
         match stream.reader.line(text) {
             Line::Other => {
                 self.other_lines += 1;
@@ -348,7 +348,7 @@ impl<'a> Streams<'a> {
                 return;
             }
         }
-        stream.keep_finished(false, &mut self.dumps);
+        stream.keep_finished(None, &mut self.dumps);
     }
 
     /// A line of a writer whose goroutines were not seen so far.
@@ -385,22 +385,26 @@ impl<'a> Streams<'a> {
         self.decide_held(true);
         for stream in self.streams.iter_mut().filter(|stream| stream.writer == *writer) {
             if stream.reader.within() && stream.prefix.len() == 0 {
-                let cut = stream.reader.is_cut(true);
+                let cut = stream.reader.cut(true);
                 stream.reader.end();
                 stream.keep_finished(cut, &mut self.dumps);
             }
         }
     }
 
-    fn finish_stream(&mut self, nth: usize, whole_line: bool) {
+    /// Nothing more comes. `half_a_line`: the end of the text, if it is not a whole line.
+    fn finish_stream(&mut self, nth: usize, half_a_line: &str) {
+        let whole_line = half_a_line.is_empty();
         let Some(stream) = self.streams.get_mut(nth) else { return };
         if stream.at_header && stream.reader.within() {
             let after_a_stack = self.loose.lines > 0 || stream.reader.strays() > 0;
             self.order.backward += u64::from(whole_line && after_a_stack);
         }
-        let cut = stream.reader.is_cut(whole_line);
+        let in_header = stream.prefix.strip_all(half_a_line).is_some_and(is_cut_header);
+        let cut = if in_header { Some(Cut::InHeader) } else { stream.reader.cut(whole_line) };
         stream.reader.end_of_text(whole_line);
         stream.keep_finished(cut, &mut self.dumps);
+        stream.dumps.cut(cut);
         let strays = stream.reader.take_strays();
         stream.dumps.strays(strays);
         stream.dumps.end(&stream.name, &mut self.dumps);

@@ -43,8 +43,8 @@ pub(super) trait Sink<'a> {
     /// Is a dump being read? Then all lines matter, otherwise only those that begin a dump.
     fn interested(&self) -> bool;
 
-    /// Nothing more comes.
-    fn finish(&mut self, _whole_line: bool) {}
+    /// Nothing more comes. `half_a_line`: the end of the text, if it is not a whole line.
+    fn finish(&mut self, _half_a_line: &str) {}
 }
 
 /// Keeps records.
