@@ -122,6 +122,15 @@ fn a_cut_is_noticed_anywhere() {
 }
 
 #[test]
+fn a_cut_message_is_noticed() {
+    let text = wrapped(|_, line| docker(&format!("{line}\n")));
+    let end = text.find("goroutine 5 [").unwrap() + 15;
+    let log = GoLog::parse(&text.as_bytes()[..end]);
+    assert_eq!(log.dump.cut, Some(Cut::InHeader));
+    assert_eq!(log.dump.goroutines, expected().goroutines[..2]);
+}
+
+#[test]
 fn lines_of_others_in_between() {
     let noise = [
         "2026/11/21 10:00:00 GET /users 200 (12ms)",

@@ -395,12 +395,15 @@ impl<'a> Streams<'a> {
     /// Nothing more comes. `half_a_line`: the end of the text, if it is not a whole line.
     fn finish_stream(&mut self, nth: usize, half_a_line: &str) {
         let whole_line = half_a_line.is_empty();
+        // The most recently used stream comes last.
+        let is_last = nth + 1 == self.streams.len();
         let Some(stream) = self.streams.get_mut(nth) else { return };
         if stream.at_header && stream.reader.within() {
             let after_a_stack = self.loose.lines > 0 || stream.reader.strays() > 0;
             self.order.backward += u64::from(whole_line && after_a_stack);
         }
-        let in_header = stream.prefix.strip_all(half_a_line).is_some_and(is_cut_header);
+        let in_header = stream.prefix.strip_all(half_a_line).is_some_and(is_cut_header)
+            || is_last && within_message(half_a_line).is_some_and(is_cut_header);
         let cut = if in_header { Some(Cut::InHeader) } else { stream.reader.cut(whole_line) };
         stream.reader.end_of_text(whole_line);
         stream.keep_finished(cut, &mut self.dumps);
@@ -409,6 +412,13 @@ impl<'a> Streams<'a> {
         stream.dumps.strays(strays);
         stream.dumps.end(&stream.name, &mut self.dumps);
     }
+}
+
+/// The header in a line that is half a message, such as `{"log":"goroutine 5 [sel`.
+fn within_message(line: &str) -> Option<&str> {
+    let at = line.starts_with('{').then(|| line.rfind("\"goroutine ")).flatten()?;
+    // With an escape or the end of the message, the header is whole.
+    line.get(at + 1..).filter(|rest| !rest.contains(['\\', '"']))
 }
 
 /// Firefox shows this in place of an empty line.
