@@ -308,8 +308,12 @@ impl Attached for Tokio {
         into.reserve_tasks(scan.headers.len());
         converter.first = into.task_count();
         converter.tasks(&scan.headers, into);
+        let first = converter.first;
         converter.finish(options, into)?;
-        into.header.warnings.extend(lack);
+        // Where nobody awaits, nothing is missing.
+        if into.tasks().get(first..).unwrap_or_default().iter().any(|task| !task.system) {
+            into.header.warnings.extend(lack);
+        }
         if options.repeated {
             scan.headers.retain(Header::has_no_waker);
             learned.stuck = scan.headers.iter().map(|header| (header.address, header.id)).collect();
