@@ -293,6 +293,23 @@ fn a_frozen_reading_and_one_that_stops_nothing_find_the_same() {
 }
 
 #[test]
+fn workers_are_recognised_where_no_task_leads_to_them() {
+    for (version, flavour) in [("1.28.2", TokioFlavour::Symbols), ("1.44.2", TokioFlavour::Stripped)] {
+        let fixture = TokioFixture::start(version, flavour, &[]);
+        let began = Instant::now();
+        loop {
+            let snapshot = read(fixture.pid());
+            let workers = snapshot.tasks.iter().filter(|task| task.system).count();
+            if (workers, snapshot.tasks.len()) == (2, 2) {
+                break;
+            }
+            assert!(began.elapsed() < PATIENCE, "{version} {flavour:?}: {:?}", snapshot.tasks);
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+#[test]
 fn the_matrix_has_every_version_and_flavour() {
     let versions: BTreeSet<_> = QUICK.iter().map(|pair| pair.0).collect();
     assert_eq!(versions, BTreeSet::from(TOKIO_VERSIONS));

@@ -28,6 +28,7 @@ mod signals;
 mod snapshot;
 mod source;
 mod stacks;
+mod stderr;
 mod trace;
 #[cfg(feature = "dashboard")]
 mod watch;

@@ -9,6 +9,7 @@ use clap::ValueEnum;
 
 use super::error::{CliError, Result};
 use super::pager;
+use super::stderr::Stderr;
 use super::trace::Sentences;
 use crate::report::escape;
 use crate::report::text::TextOptions;
@@ -144,7 +145,7 @@ pub(super) fn save(
 /// Prints a message for the user on stderr, escaped.
 pub(super) fn tell(text: &str) {
     // If stderr is closed, the message is lost.
-    let _ = writeln!(io::stderr().lock(), "{}", escape(text));
+    let _ = Stderr.write_all(format!("{}\n", escape(text)).as_bytes());
 }
 
 /// Sends the library's traces to stderr, as sentences with times. `-v`: information; `-vv`: each step and its
@@ -160,7 +161,7 @@ pub(super) fn trace(verbose: u8) {
         .with_max_level(level)
         .with_ansi(false)
         .event_format(Sentences::new())
-        .with_writer(|| Safe(io::stderr()));
+        .with_writer(|| Safe(Stderr));
     // It can only fail if there is a subscriber already.
     let _ = subscriber.try_init();
 }
@@ -171,9 +172,8 @@ struct Safe<W>(W);
 impl<W: Write> Write for Safe<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let text = String::from_utf8_lossy(bytes);
-        for line in text.lines() {
-            writeln!(self.0, "{}", escape(line))?;
-        }
+        let lines: String = text.lines().map(|line| format!("{}\n", escape(line))).collect();
+        self.0.write_all(lines.as_bytes())?;
         Ok(bytes.len())
     }
 

@@ -133,10 +133,28 @@ pub(super) fn blocked_at(pid: u32, tid: u32) -> Option<Blocked> {
 /// Where a thread waits that does not stop when it is told to: in the call that ends the process (a seccomp filter
 /// holds it), or in a sleep that no signal ends (state D). None for any other thread.
 pub(super) fn held_at(pid: u32, tid: u32) -> Option<Blocked> {
-    let line = read_text(format!("/proc/{pid}/task/{tid}/syscall")).ok()?;
-    let number = line.split_ascii_whitespace().next()?.parse::<libc::c_long>().ok()?;
-    let held = number == libc::SYS_exit_group || Stat::read_thread(pid, tid).ok()?.state == 'D';
+    let held = is_in_end(pid, tid).ok()?? || sleeps_deeply(pid, tid);
     if held { blocked_at(pid, tid) } else { None }
+}
+
+/// Whether a thread is held in the call that ends the process, and does not stop before it goes on.
+pub(super) fn is_held_at_end(pid: u32, tid: u32) -> bool {
+    matches!(is_in_end(pid, tid), Ok(Some(true))) && sleeps_deeply(pid, tid)
+}
+
+/// Whether a thread waits in the call that ends the process. None if it waits in no call.
+///
+/// # Errors
+/// It has ended, or may not be read.
+pub(super) fn is_in_end(pid: u32, tid: u32) -> io::Result<Option<bool>> {
+    let line = read_text(format!("/proc/{pid}/task/{tid}/syscall"))?;
+    let number = line.split_ascii_whitespace().next().and_then(|text| text.parse::<libc::c_long>().ok());
+    Ok(number.map(|number| number == libc::SYS_exit_group))
+}
+
+/// Whether a thread is in a sleep that no signal ends, other than SIGKILL at best.
+fn sleeps_deeply(pid: u32, tid: u32) -> bool {
+    Stat::read_thread(pid, tid).is_ok_and(|stat| stat.state == 'D')
 }
 
 /// Program counter and stack pointer, the last two fields of a syscall file. They follow the number of a

@@ -171,7 +171,9 @@ impl Hold {
 
     /// Stops one thread.
     fn stop_one(&mut self, tid: u32) -> Result<Registers> {
-        self.stop(&[tid])?;
+        // A seccomp filter may take it into a sleep that only its end ends (the gate).
+        let pid = self.stopper.pid;
+        self.stop(&[tid], &|| proc::is_held_at_end(pid, tid))?;
         let last = self.threads().filter(|thread| thread.tid == tid).last();
         match last.map(Thread::outcome).zip(last) {
             Some((Outcome::Stopped, thread)) => self.registers(thread),
@@ -195,7 +197,7 @@ impl Hold {
             if new.is_empty() {
                 return self.all_stopped();
             }
-            self.stop(&new)?;
+            self.stop(&new, &|| false)?;
             if self.remote.has_let_go() {
                 return Err(self.stopper.let_go_error(self.limit));
             }
@@ -228,12 +230,14 @@ impl Hold {
         self.tracer.iter().flat_map(Tracer::threads)
     }
 
-    /// Tells the tracer to stop threads. Those after one that has ended may be left untouched.
-    fn stop(&mut self, tids: &[u32]) -> Result<()> {
+    /// Tells the tracer to stop threads, and waits for those that have not stopped as long as they are not `hopeless`.
+    /// Those after one that has ended may be left untouched.
+    fn stop(&mut self, tids: &[u32], hopeless: &dyn Fn() -> bool) -> Result<()> {
         let begun = Instant::now();
         let mut tids = tids.to_vec();
         loop {
-            let stopped = self.tracer.as_mut().and_then(|t| t.stop(&tids, PATIENCE, self.deadline_ns));
+            let stopped =
+                self.tracer.as_mut().and_then(|t| t.stop(&tids, PATIENCE, self.deadline_ns, hopeless));
             let Some(threads) = stopped else { return Err(self.lost()) };
             let refused = threads.iter().find_map(Thread::refused);
             let Some((tid, errno)) = refused else { return Ok(()) };
@@ -335,6 +339,9 @@ fn does_not_react(pid: u32, tid: u32) -> TargetError {
         Ok(_) => "",
         Err(_) => return ended(tid),
     };
-    let problem = format!("it did not stop within {} ms{state}", PATIENCE.as_millis());
+    let problem = match proc::is_held_at_end(pid, tid) {
+        true => "a seccomp filter holds it in the call that ends the process".to_owned(),
+        false => format!("it did not stop within {} ms{state}", PATIENCE.as_millis()),
+    };
     TargetError::CannotStop { tid, problem }
 }

@@ -30,6 +30,8 @@ const STACK: usize = 128 << 10;
 const GUARD: usize = 4096;
 /// If the tracer does not answer this long after a deadline, it is ended.
 const GRACE: Duration = Duration::from_secs(2);
+/// While threads are about to stop, it is asked this often whether they still can.
+const ASKED: Duration = Duration::from_millis(5);
 /// How long a tracer that is told to end may take.
 const LAST_ORDER: Duration = Duration::from_millis(200);
 /// How long it may take after it was killed.
@@ -231,7 +233,7 @@ impl Tracer {
         let line = Arc::new(Line { socket, shared });
         ours().push(Own { pid, line: Arc::downgrade(&line) });
         let mut tracer = Tracer { pid, line, lent: Some(lent), over: false };
-        match tracer.answer(sys::monotonic_ns()) {
+        match tracer.answer(sys::monotonic_ns(), &|| false) {
             Some(Answer { errno: 0, .. }) => Ok(tracer),
             Some(Answer { errno: libc::ECHILD, .. }) => Err(failed(io::Error::other(
                 "children of this process are in another pid namespace, where its targets have other ids",
@@ -256,8 +258,16 @@ impl Tracer {
     }
 
     /// Stops threads until `deadline_ns` (CLOCK_MONOTONIC) at the latest, and waits at most `patience` for
-    /// each batch of them. None if the tracer is gone, and with it the stop.
-    pub(super) fn stop(&mut self, tids: &[u32], patience: Duration, deadline_ns: u64) -> Option<&[Thread]> {
+    /// each batch of them, and no longer if those that have not stopped are `hopeless`. None if the tracer is gone,
+    /// and with it the stop.
+    pub(super) fn stop(
+        &mut self,
+        tids: &[u32],
+        patience: Duration,
+        deadline_ns: u64,
+        hopeless: &dyn Fn() -> bool,
+    ) -> Option<&[Thread]> {
+        self.line.shared.hopeless.store(false, Ordering::Relaxed);
         let block = Block::new(tids);
         let order = Order {
             what: orders::STOP,
@@ -266,7 +276,7 @@ impl Tracer {
             block: Arc::as_ptr(&block) as usize,
         };
         self.lent.as_mut()?.blocks.push(block);
-        self.ask(&order, deadline_ns.saturating_add(patience.as_nanos() as u64))?;
+        self.ask(&order, deadline_ns.saturating_add(patience.as_nanos() as u64), hopeless)?;
         self.lent.as_ref()?.blocks.last().map(|block| &*block.threads)
     }
 
@@ -278,7 +288,7 @@ impl Tracer {
     /// Lets everything go and returns how long threads were held. None if the tracer is gone, and with it the stop.
     pub(super) fn release(&mut self) -> Option<Duration> {
         let order = Order { what: orders::RELEASE, patience_ms: 0, deadline_ns: 0, block: 0 };
-        let answer = self.ask(&order, sys::monotonic_ns());
+        let answer = self.ask(&order, sys::monotonic_ns(), &|| false);
         match answer {
             Some(Answer { ends: 0, .. }) => {
                 if let Some(lent) = &mut self.lent {
@@ -291,16 +301,17 @@ impl Tracer {
         answer.map(|answer| Duration::from_nanos(answer.held_ns))
     }
 
-    fn ask(&mut self, order: &Order, deadline_ns: u64) -> Option<Answer> {
+    fn ask(&mut self, order: &Order, deadline_ns: u64, hopeless: &dyn Fn() -> bool) -> Option<Answer> {
         if self.over || raw::send(self.line.socket.as_raw_fd(), order).is_err() {
             self.over = true;
             return None;
         }
-        self.answer(deadline_ns)
+        self.answer(deadline_ns, hopeless)
     }
 
-    /// Waits for an answer until shortly after `deadline_ns`.
-    fn answer(&mut self, deadline_ns: u64) -> Option<Answer> {
+    /// Waits for an answer until shortly after `deadline_ns`. It comes at once if what the tracer waits for is
+    /// `hopeless`.
+    fn answer(&mut self, deadline_ns: u64, hopeless: &dyn Fn() -> bool) -> Option<Answer> {
         let socket = self.line.socket.as_raw_fd();
         let begun = sys::monotonic_ns();
         let end = deadline_ns.max(begun).saturating_add(GRACE.as_nanos() as u64);
@@ -321,7 +332,10 @@ impl Tracer {
                 }
             }
             // Not a busy loop: the tracer, and the thread that is to stop, need the CPUs.
-            raw::poll([socket], Some(end - now));
+            let [came] = raw::poll([socket], Some((end - now).min(ASKED.as_nanos() as u64)));
+            if !came && hopeless() {
+                self.line.shared.hopeless.store(true, Ordering::Relaxed);
+            }
         }
     }
 

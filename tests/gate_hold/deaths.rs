@@ -1,10 +1,14 @@
 //! loiter's own processes are killed at random moments: the program ends with its own status.
 
 use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::Pid;
 
 use crate::common::{amount, random::Random};
@@ -80,4 +84,42 @@ fn the_worker_does_the_keepers_work() {
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
     assert!(stderr(&output).contains("left 2 goroutines"), "{}", stderr(&output));
+}
+
+#[test]
+fn a_traced_program_ends_although_loiter_is_killed() {
+    // The program is left to the nearest process that asks for that, which can wait for it then.
+    nix::sys::prctl::set_child_subreaper(true).unwrap();
+    let (program, mut random) = (newest(), Random::new(9));
+    let program = program.to_str().unwrap();
+    // The shell tells its pid, and becomes the program.
+    let arguments = ["-c", "echo $$; exec \"$@\"", "sh", program, "exit", "20", "5"];
+    let mut orphans = 0;
+    for run in 0..amount("LOITER_GATE_KILLS", 20, 100) {
+        let mut command = gate(&["--how", "ptrace"], Path::new("/bin/sh"), &arguments);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut out = BufReader::new(child.stdout.take().unwrap());
+        let mut told = String::new();
+        // Half of them before or after the program begins, half of them after.
+        if run % 2 == 1 {
+            out.read_line(&mut told).unwrap();
+        }
+        std::thread::sleep(Duration::from_micros(random.below(60_000)));
+        kill(Pid::from_raw(child.id() as i32), Signal::SIGKILL).unwrap();
+        // Until all of them have closed it.
+        out.read_to_string(&mut told).unwrap();
+        let output = child.wait_with_output().unwrap();
+        if output.status.signal() != Some(9) {
+            assert_eq!(output.status.code(), Some(5), "run {run}: {}", stderr(&output));
+        } else if let Ok(pid) = told.trim().parse() {
+            let pid = Pid::from_raw(pid);
+            // If loiter was killed after it had seen the end, nobody is left to wait for.
+            match waitpid(pid, None) {
+                Ok(ended) => assert_eq!(ended, WaitStatus::Exited(pid, 5), "run {run}"),
+                Err(error) => assert_eq!(error, nix::errno::Errno::ECHILD, "run {run}"),
+            }
+            orphans += 1;
+        }
+    }
+    assert!(orphans > 0, "none was hit");
 }

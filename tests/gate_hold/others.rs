@@ -1,9 +1,13 @@
 //! What surrounds a program: pipes, daemons, gates in gates, variables, time limits, programs that are not there.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use nix::fcntl::{FcntlArg, fcntl};
 
 use crate::{gate, newest, run, stderr};
 
@@ -97,5 +101,33 @@ fn signals_to_the_process_that_the_caller_started_reach_the_program() {
         let output = child.wait_with_output().unwrap();
         assert_eq!(output.status.code(), Some(9), "{how}: {}", stderr(&output));
         assert!(stderr(&output).contains("left 2 goroutines"), "{how}: {}", stderr(&output));
+    }
+}
+
+/// A pipe with no room left, and how much is in it.
+fn full_pipe() -> (io::PipeReader, OwnedFd, usize) {
+    let (reader, mut writer) = io::pipe().unwrap();
+    let size = fcntl(&writer, FcntlArg::F_SETPIPE_SZ(4096)).unwrap();
+    let size = usize::try_from(size).unwrap();
+    writer.write_all(&vec![b'.'; size]).unwrap();
+    (reader, writer.into(), size)
+}
+
+#[test]
+fn a_program_does_not_wait_for_a_reader_of_the_report() {
+    for how in ["seccomp", "ptrace"] {
+        let (mut reader, writer, size) = full_pipe();
+        let mut command = gate(&["--how", how, "--settle", "0ms"], &newest(), &["exit", "2", "5"]);
+        let begun = Instant::now();
+        let status = command.stderr(writer).status().unwrap();
+        // A second, and not the two minutes after which a program is let go in any case.
+        assert!(begun.elapsed() < Duration::from_secs(100), "{how}");
+        assert_eq!(status.code(), Some(5), "{how}");
+        drop(command);
+        let mut told = String::new();
+        reader.read_to_string(&mut told).unwrap();
+        let told = told.get(size..).unwrap();
+        // In place, it is told to whoever reads later. The parent of a traced program ends with it.
+        assert_eq!(told.contains("left 2 goroutines"), how == "seccomp", "{how}: {told}");
     }
 }

@@ -117,7 +117,9 @@ impl Line {
 impl Baseline {
     /// The lines that count for a program: its own, and those for all programs.
     fn lines_of<'a>(&'a self, program: &'a str) -> impl Iterator<Item = &'a Line> {
-        let ours = move |section: &&Section| section.program.is_empty() || section.program == program;
+        let ours = move |section: &&Section| {
+            section.program.is_empty() || program::is_same(&section.program, program)
+        };
         self.sections.iter().filter(ours).flat_map(|section| &section.lines)
     }
 

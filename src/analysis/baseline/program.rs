@@ -23,6 +23,19 @@ pub fn program_of(header: &Header) -> (String, bool) {
     }
 }
 
+/// Whether lines for one program count for another one. Cargo ends the names of test binaries with a number that changes
+/// with the versions of the compiler and of dependencies: it makes no difference.
+pub(super) fn is_same(one: &str, other: &str) -> bool {
+    one == other || without_number(one).is_some_and(|name| without_number(other) == Some(name))
+}
+
+/// "api" of "api-8642f442a8c10f1f".
+fn without_number(name: &str) -> Option<&str> {
+    let (name, number) = name.rsplit_once('-')?;
+    let is_digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+    (number.len() == 16 && number.bytes().all(is_digit)).then_some(name)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -44,5 +57,14 @@ mod tests {
         assert_eq!(program(Some("ex.com/api/cmd/server"), "x"), ("ex.com/api/cmd/server".to_owned(), false));
         assert_eq!(program(Some("command-line-arguments"), "x"), ("x".to_owned(), false));
         assert_eq!(program(None, "pkg.test"), ("pkg".to_owned(), true));
+    }
+
+    #[test]
+    fn numbers_of_cargo_make_no_difference() {
+        assert!(is_same("api-8642f442a8c10f1f", "api-0123456789abcdef"));
+        assert!(is_same("api", "api"));
+        for other in ["api", "apis-8642f442a8c10f1f", "api-8642f442a8c10f1", "api-8642F442A8C10F1F"] {
+            assert!(!is_same("api-8642f442a8c10f1f", other), "{other}");
+        }
     }
 }

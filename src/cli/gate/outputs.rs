@@ -1,6 +1,7 @@
 //! What `loiter gate` compares with, and what it writes.
 
 use std::io::{self, IsTerminal, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -15,6 +16,7 @@ use crate::cli::format::{FormatArgs, PrintFormat};
 use crate::cli::ignore;
 use crate::cli::leaks::lines::Lines;
 use crate::cli::output::{Output, save, tell};
+use crate::cli::stderr::Stderr;
 use crate::full_text;
 use crate::report::file_name::file_name;
 use crate::report::gate;
@@ -65,7 +67,7 @@ pub(super) struct OutputArgs {
     /// Write a JUnit report: a case for each test that left tasks
     ///
     /// FILE may be a directory: then the report is a file in it, named after the program. `go test` runs a gate for each
-    /// package, so that each needs a file of its own.
+    /// package, so that each needs a file of its own. A directory that ends with a slash is made.
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     junit: Option<PathBuf>,
 
@@ -253,9 +255,7 @@ impl Problems {
 fn to_stderr(says: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
     let mut text = Vec::new();
     says(&mut text)?;
-    let mut stderr = io::stderr().lock();
-    stderr.write_all(&text)?;
-    stderr.flush()
+    Stderr.write_all(&text)
 }
 
 fn options_of_stderr(output: &Output) -> TextOptions {
@@ -265,14 +265,22 @@ fn options_of_stderr(output: &Output) -> TextOptions {
     TextOptions { width, color: output.color_of_stderr(), ..output.text_options() }
 }
 
-/// Writes a file whole or not at all; in a directory, a file that is named after the program.
+/// Writes a file whole or not at all; in a directory, a file that is named after the program. A path that ends with a
+/// slash is a directory, which is made.
 fn write_file(
     path: &Path,
     verdict: &Verdict,
     ending: &str,
     says: impl FnOnce(&mut dyn Write) -> io::Result<()>,
 ) -> Result {
-    let path = if path.is_dir() { path.join(plain_name(&verdict.program, ending)) } else { path.to_owned() };
+    let is_directory = path.as_os_str().as_bytes().ends_with(b"/");
+    if is_directory {
+        make(path)?;
+    }
+    let path = match is_directory || path.is_dir() {
+        true => path.join(plain_name(&verdict.program, ending)),
+        false => path.to_owned(),
+    };
     save(&path, file::SHARED, |out| says(out)).map(|_| ())
 }
 
@@ -284,10 +292,13 @@ fn plain_name(program: &str, ending: &str) -> String {
     format!("{}.{ending}", if name.is_empty() { "program" } else { name })
 }
 
+fn make(directory: &Path) -> Result {
+    let failed = |source| CliError::Io { what: format!("cannot make {}", directory.display()), source };
+    std::fs::create_dir_all(directory).map_err(failed)
+}
+
 fn keep(directory: &Path, snapshot: &Snapshot) -> Result {
-    let failed =
-        |path: &Path, source| CliError::Io { what: format!("cannot make {}", path.display()), source };
-    std::fs::create_dir_all(directory).map_err(|source| failed(directory, source))?;
+    make(directory)?;
     let path = directory.join(file_name(&snapshot.header, "loiter"));
     file::save(snapshot, &path)
         .map_err(|source| CliError::File { path: path.display().to_string(), source })?;

@@ -10,11 +10,12 @@ use super::{Args, How};
 use crate::cli::error::{CliError, Result};
 use crate::cli::exit::Exit;
 use crate::cli::output::{Output, tell};
+use crate::cli::stderr;
 use crate::full_text;
 use crate::process::hold::{HoldError, end_as};
 use crate::report::units::duration;
 use crate::runtimes::ReadOptions;
-use crate::session::gate::{self, Found, How as Way, Moment, Options};
+use crate::session::gate::{self, Found, How as Way, Moment, Options, Reporter};
 
 /// The ancestors that Go keeps of each goroutine, if asked to.
 const ANCESTORS: &str = "tracebackancestors=20";
@@ -37,8 +38,7 @@ pub(super) fn run(args: &Args, output: &Output) -> Result {
         read: ReadOptions { repeated: true, ancestors: true, ..ReadOptions::default().once() },
         terms: outputs.terms(None),
     };
-    let mut report = |found: &Found| report(found, args, &outputs, output);
-    match gate::run(&options, &mut report) {
+    match gate::run(&options, &mut Report { args, outputs: &outputs, output }) {
         Ok(Some(end)) => {
             crate::process::end_all_stops();
             end_as(end)
@@ -54,6 +54,27 @@ pub(super) fn run(args: &Args, output: &Output) -> Result {
             std::process::exit(if errno == Errno::ENOENT { 127 } else { 126 })
         }
         Err(error) => Err(cannot(error)),
+    }
+}
+
+/// How it is told what was found.
+struct Report<'a> {
+    args: &'a Args,
+    outputs: &'a Outputs,
+    output: &'a Output,
+}
+
+impl Reporter for Report<'_> {
+    fn begin(&mut self) {
+        stderr::aside();
+    }
+
+    fn report(&mut self, found: &Found) -> bool {
+        report(found, self.args, self.outputs, self.output)
+    }
+
+    fn wait_for_reader(&mut self, limit: Duration) {
+        stderr::wait_for_reader(limit);
     }
 }
 

@@ -138,7 +138,11 @@ impl Worker {
     /// (`seccomp_do_user_notification` of Linux 6.18's `kernel/seccomp.c`). Until it sleeps, nothing says where it is.
     fn wait_until_asleep(&self, tid: u32) {
         let begun = Instant::now();
-        while begun.elapsed() < ASLEEP && !self.has_ended() && proc::held_at(self.pid(), tid).is_none() {
+        // What may not be read is not waited for.
+        while begun.elapsed() < ASLEEP
+            && !self.has_ended()
+            && matches!(proc::is_in_end(self.pid(), tid), Ok(None | Some(false)))
+        {
             thread::sleep(PAUSE);
         }
     }

@@ -66,6 +66,8 @@ pub(super) const RELEASED: u32 = 3;
 pub(super) struct Shared {
     /// The threads were let go before loiter asked for that. Set before they are.
     pub(super) let_go: AtomicBool,
+    /// Loiter knows that the threads that have not stopped will not: they are not waited for any longer.
+    pub(super) hopeless: AtomicBool,
 }
 
 /// The outcome for a thread.

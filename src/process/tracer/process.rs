@@ -180,7 +180,8 @@ impl Tracer<'_> {
         let mut round = 0u32;
         while !self.look(block) {
             let now = raw::monotonic_ns();
-            if now.saturating_sub(begun) > patience_ns || holding.is_late() {
+            let hopeless = self.shared.hopeless.load(Ordering::Relaxed);
+            if hopeless || now.saturating_sub(begun) > patience_ns || holding.is_late() {
                 break;
             }
             round = round.wrapping_add(1);

@@ -24,6 +24,7 @@ mod places;
 mod running;
 mod scan;
 mod version;
+mod workers;
 
 use chain::{Chains, Figures, Pool};
 use convert::{Converter, FutureType};
@@ -292,6 +293,7 @@ impl Attached for Tokio {
         let Learned { types, schedulers, chains, .. } = learned;
         let chains = chains.as_mut().map_or(&mut [] as &mut [_], |chains| chains);
         let lack = lack(chains);
+        let is_blind = schedulers.is_empty() && types.values().all(|known| known.name.is_none());
         let mut converter = Converter::new(target, &self.known, types, schedulers, &stuck, runtime);
         converter.chains = chains;
         converter.still = target.is_static() || options.pause == Pause::Everything;
@@ -299,12 +301,19 @@ impl Attached for Tokio {
         let runs = |header: &&Header| header.has(state::RUNNING) && !workers.contains(&header.vtable);
         let running: Vec<Header> = scan.headers.iter().filter(runs).copied().collect();
         converter.threads = running::threads(target, options, &running, &self.known.vtables, into)?;
-        converter.workers = workers;
+        converter.workers = match workers.is_empty() {
+            true => workers::by_stacks(&running, &converter.threads, is_blind, into),
+            false => workers,
+        };
         into.reserve_tasks(scan.headers.len());
         converter.first = into.task_count();
         converter.tasks(&scan.headers, into);
+        let first = converter.first;
         converter.finish(options, into)?;
-        into.header.warnings.extend(lack);
+        // Where nobody awaits, nothing is missing.
+        if into.tasks().get(first..).unwrap_or_default().iter().any(|task| !task.system) {
+            into.header.warnings.extend(lack);
+        }
         if options.repeated {
             scan.headers.retain(Header::has_no_waker);
             learned.stuck = scan.headers.iter().map(|header| (header.address, header.id)).collect();

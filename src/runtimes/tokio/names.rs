@@ -12,7 +12,7 @@ const MAX_NAMED: usize = 1 << 14;
 /// The future of a job of the blocking pool.
 const BLOCKING: &str = "tokio::runtime::blocking::task::BlockingTask<";
 /// A worker of a multi-thread runtime is a job of its blocking pool.
-const WORKER: [&str; 2] = [
+pub(super) const WORKER: [&str; 2] = [
     "tokio::runtime::scheduler::multi_thread::worker::",
     "tokio::runtime::scheduler::multi_thread_alt::worker::",
 ];

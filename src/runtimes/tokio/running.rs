@@ -125,7 +125,8 @@ fn is_named(locations: &[LocationId], into: &SnapshotBuilder) -> bool {
     locations.iter().any(|id| names(*id, into).any(|name| name.contains("::")))
 }
 
-fn names(id: LocationId, into: &SnapshotBuilder) -> impl Iterator<Item = &str> {
+/// The names of the functions of a location.
+pub(super) fn names(id: LocationId, into: &SnapshotBuilder) -> impl Iterator<Item = &str> {
     let frames = into.code.locations().get(id.index()).map(|location| location.frames.as_slice());
     frames.unwrap_or_default().iter().map(|frame| into.code.function_name(frame.function))
 }

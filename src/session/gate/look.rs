@@ -106,10 +106,12 @@ impl<'a> Look<'a> {
             }
             self.found.verdict = judge(&self.readings, &terms);
             let left = settle.saturating_sub(begun.elapsed());
-            if !self.found.verdict.has_left() || left.is_zero() || self.program.has_ended() {
+            // The first reading may take longer than that (debug information): what moved meanwhile gets a second one.
+            let is_over = left.is_zero() && (settle.is_zero() || self.readings.len() > 1);
+            if !self.found.verdict.has_left() || is_over || self.program.has_ended() {
                 return;
             }
-            thread::sleep(pause.min(left));
+            thread::sleep(pause.min(left.max(FIRST_PAUSE)));
             pause = (pause * 2).min(LAST_PAUSE);
         }
     }

@@ -24,6 +24,9 @@ use watch::Watcher;
 
 /// Beyond the time to settle, a program is never held longer than this: a reading that hangs is left behind.
 const LONGEST: Duration = Duration::from_secs(120);
+/// A program that is held waits so long for whoever reads the report, and then goes on. What was not taken until then is
+/// told while it ends, and after that.
+const READER: Duration = Duration::from_secs(1);
 /// How long a program may take to end after SIGTERM.
 const FAREWELL: Duration = Duration::from_secs(10);
 
@@ -107,21 +110,30 @@ impl Found {
     }
 }
 
-/// What is done with what was found, while the program is still held. Says whether the gate fails.
-pub(crate) type Report<'a> = &'a mut dyn FnMut(&Found) -> bool;
+/// What is done in the process that accompanies a program.
+pub(crate) trait Reporter {
+    /// This process accompanies the program from here on. It may have more threads than one.
+    fn begin(&mut self);
+    /// Tells what was found, while the program is still held. Says whether the gate fails.
+    fn report(&mut self, found: &Found) -> bool;
+    /// Waits until what was told has been taken, no longer than this.
+    fn wait_for_reader(&mut self, limit: Duration);
+}
 
 /// Runs the program. Returns in the process that accompanies the program, after its end, or in the program's parent:
 /// then with how it ended. If the program could be started in place, this process is it, and does not return.
 ///
 /// # Errors
 /// The program cannot be started or held.
-pub(crate) fn run(options: &Options, report: Report<'_>) -> Result<Option<End>, HoldError> {
+pub(crate) fn run(options: &Options, reporter: &mut dyn Reporter) -> Result<Option<End>, HoldError> {
     let command = Command::new(&options.words, &options.environment)?;
     if options.how != How::Ptrace {
         match hold::fork(options.settle.saturating_add(LONGEST)) {
             Ok(Side::Program(program)) => return Err(program.execute(&command)),
             Ok(Side::Worker(mut worker)) => {
-                attend(&mut worker, options, report);
+                reporter.begin();
+                attend(&mut worker, options, reporter);
+                reporter.wait_for_reader(LONGEST);
                 worker.cover();
                 return Ok(None);
             }
@@ -132,8 +144,11 @@ pub(crate) fn run(options: &Options, report: Report<'_>) -> Result<Option<End>, 
         }
     }
     let mut traced = Traced::start(&command)?;
-    let instead = attend(&mut traced, options, report);
+    reporter.begin();
+    let instead = attend(&mut traced, options, reporter);
     let end = traced.finish(&command)?;
+    // Whoever waits for the program waits for this process.
+    reporter.wait_for_reader(READER);
     Ok(Some(match (end, instead) {
         (End::Exited(0), Some(status)) => End::Exited(status),
         (end, _) => end,
@@ -142,7 +157,7 @@ pub(crate) fn run(options: &Options, report: Report<'_>) -> Result<Option<End>, 
 
 /// Waits for the end of the program, looks, reports, and lets it go on. Returns the status that the program should end
 /// with in place of 0.
-fn attend(program: &mut dyn HeldProgram, options: &Options, report: Report<'_>) -> Option<u8> {
+fn attend(program: &mut dyn HeldProgram, options: &Options, reporter: &mut dyn Reporter) -> Option<u8> {
     let deadline = options.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
     let watcher = options.watch.map(|every| Watcher::start(program.pid(), every, options));
     let event = program.wait(deadline);
@@ -166,7 +181,8 @@ fn attend(program: &mut dyn HeldProgram, options: &Options, report: Report<'_>) 
         Some(Err(error)) => found.not_watched(full_text(&error)),
         None => {}
     }
-    let fails = report(&found);
+    let fails = reporter.report(&found);
+    reporter.wait_for_reader(READER);
     if fails && found.status == Some(0) {
         program.end_with(options.exit_code);
     } else {
