@@ -10,7 +10,7 @@ use std::time::Duration;
 use common::{Fixture, Flavour, Program, QUICK_VERSIONS, Toolchain, amount, build, matrix};
 use loiter::process;
 use loiter::runtimes::{self, Pause, ReadOptions, Readable};
-use loiter::snapshot::{Action, Actor, By, Certainty, ObjectId, Snapshot};
+use loiter::snapshot::{Action, Actor, By, Certainty, ObjectId, ObjectKind, Snapshot, WaitOp};
 use serde::Deserialize;
 
 /// Somebody who is going to act, as the program says.
@@ -25,13 +25,23 @@ struct TrueActor {
 #[derive(Debug, Clone, Deserialize)]
 struct TrueWait {
     name: String,
+    /// Empty for a coroutine: the program does not know its address.
     address: String,
+    waiter: u64,
     actors: Vec<TrueActor>,
 }
 
 impl TrueWait {
-    fn address(&self) -> u64 {
-        u64::from_str_radix(self.address.trim_start_matches("0x"), 16).unwrap()
+    /// Is it about this object?
+    fn is_about(&self, snapshot: &Snapshot, id: ObjectId) -> bool {
+        let object = snapshot.objects[id.index()];
+        match self.address.strip_prefix("0x") {
+            Some(digits) => u64::from_str_radix(digits, 16).unwrap() == object.address,
+            None => {
+                let task = snapshot.tasks.iter().find(|task| task.id == Some(self.waiter)).unwrap();
+                snapshot.waits_of(task).iter().any(|wait| wait.object == id)
+            }
+        }
     }
 }
 
@@ -75,8 +85,8 @@ struct Score {
 
 fn score(snapshot: &Snapshot, waits: &[TrueWait]) -> Score {
     let mut score = Score::default();
-    for (id, object) in (0..).map(ObjectId).zip(&snapshot.objects) {
-        let of: Vec<&TrueWait> = waits.iter().filter(|wait| wait.address() == object.address).collect();
+    for id in (0..snapshot.objects.len() as u32).map(ObjectId) {
+        let of: Vec<&TrueWait> = waits.iter().filter(|wait| wait.is_about(snapshot, id)).collect();
         let name = of.first().map_or("something else", |wait| wait.name.as_str());
         let truth: Vec<&TrueActor> = of.iter().flat_map(|wait| &wait.actors).collect();
         let is_true = |actor: &Actor| {
@@ -111,9 +121,9 @@ fn waits_of(fixture: &mut Fixture) -> Vec<TrueWait> {
 
 /// The object that a wait is about.
 fn object(snapshot: &Snapshot, waits: &[TrueWait], name: &str) -> ObjectId {
-    let address = waits.iter().find(|wait| wait.name == name).unwrap().address();
-    let at = snapshot.objects.iter().position(|object| object.address == address);
-    ObjectId(at.unwrap_or_else(|| panic!("nobody waits: {name}")) as u32)
+    let wait = waits.iter().find(|wait| wait.name == name).unwrap();
+    let mut all = (0..snapshot.objects.len() as u32).map(ObjectId);
+    all.find(|&id| wait.is_about(snapshot, id)).unwrap_or_else(|| panic!("nobody waits: {name}"))
 }
 
 /// Waits for whose actors only a pointer speaks, or nothing.
@@ -136,6 +146,7 @@ fn check(version: &str, flavour: Flavour) {
         assert!(score.false_perhaps <= 40, "{what}: {}", score.false_perhaps);
         assert_eq!(snapshot.links.unknown, [""; 0], "{what}");
         nobody(&snapshot, &waits, pause);
+        coroutines(&snapshot, &waits, pause);
     }
 }
 
@@ -157,6 +168,34 @@ fn nobody(snapshot: &Snapshot, waits: &[TrueWait], pause: Pause) {
         timed.iter().any(|a| a.certainty == Certainty::Likely && matches!(a.by, By::Timer(_))),
         "{timed:?}"
     );
+}
+
+/// Coroutines of `iter.Pull`, in programs that have some: each waits for the one that resumes it, and is waited for by it.
+fn coroutines(snapshot: &Snapshot, waits: &[TrueWait], pause: Pause) {
+    if !waits.iter().any(|wait| wait.name == "a coroutine that was left") {
+        return;
+    }
+    let kind = |name| snapshot.objects[object(snapshot, waits, name).index()].kind;
+    for (name, op) in [
+        ("a coroutine that is to be resumed", WaitOp::Resume),
+        ("a coroutine that has not begun", WaitOp::Resume),
+        ("a value of a coroutine", WaitOp::Receive),
+        ("a value of a coroutine, for a coroutine", WaitOp::Receive),
+    ] {
+        assert_eq!(kind(name), ObjectKind::Coroutine, "{name}");
+        let waiter = waits.iter().find(|wait| wait.name == name).unwrap().waiter;
+        let task = snapshot.tasks.iter().find(|task| task.id == Some(waiter)).unwrap();
+        assert!(snapshot.waits_of(task).iter().all(|wait| wait.op == op), "{name}");
+        let id = object(snapshot, waits, name);
+        let all = snapshot.actors_of(id);
+        let yields = |actor: &Actor| actor.action == Action::Yield && actor.certainty == Certainty::Sure;
+        assert!(op != WaitOp::Receive || all.len() == 1 && yields(&all[0]), "{name}: {all:?}");
+    }
+    let left = object(snapshot, waits, "a coroutine that was left");
+    assert_eq!(snapshot.actors_of(left), []);
+    assert!(snapshot.searched(left).unwrap().all_tasks || pause == Pause::Nothing);
+    let global = object(snapshot, waits, "a coroutine in a package variable");
+    assert!(snapshot.searched(global).unwrap().is_global);
 }
 
 matrix!(

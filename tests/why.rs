@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+#[path = "why/books.rs"]
+mod books;
 #[path = "why/busy.rs"]
 mod busy;
 #[path = "why/command.rs"]

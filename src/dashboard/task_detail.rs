@@ -266,6 +266,7 @@ fn attempt(op: WaitOp) -> &'static str {
         WaitOp::Write => "writes",
         WaitOp::Accept => "accepts",
         WaitOp::Connect => "connects",
+        WaitOp::Resume => "rests as",
     }
 }
 

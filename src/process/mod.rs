@@ -11,7 +11,7 @@
 //! - stops: `stop` is the guard, `tracer` the process that does it, `job_control` holds Ctrl-Z back meanwhile,
 //!   `registers` tells what a stopped thread's registers are, `moment` what a sampler catches of a thread;
 //! - the end of a program: `hold` holds it there;
-//! - readings that hang: `watch` notes what each thread reads, `patience` gives up on it;
+//! - readings that hang: `watch` notes what each thread reads, `patience` gives up on it, `limit` ends a search;
 //! - what tasks wait for in the kernel: `calls`, `descriptors`, `sockets`;
 //! - what the kernel says: `proc`, `processes`, `figures`, `permission`, `sys`.
 
@@ -33,6 +33,7 @@ pub(crate) mod hold;
 mod image;
 mod image_file;
 mod job_control;
+mod limit;
 mod live;
 mod maps;
 mod memory;
@@ -59,6 +60,7 @@ pub use error::{OsError, TargetError};
 pub use image_file::ImageFile;
 #[cfg(feature = "dashboard")]
 pub(crate) use job_control::while_nothing_is_held;
+pub use limit::Limit;
 pub use live::open_pid;
 pub use moment::Moment;
 pub use patience::{Handle, supervised};

@@ -22,6 +22,7 @@ pub(super) fn verb(op: WaitOp, selects: bool, several: bool) -> &'static str {
         (WaitOp::Write, _) => ["writes to", "write to"],
         (WaitOp::Accept, _) => ["accepts from", "accept from"],
         (WaitOp::Connect, _) => ["connects", "connect"],
+        (WaitOp::Resume, _) => ["waits to be resumed as", "wait to be resumed as"],
     };
     if several { many } else { one }
 }
@@ -41,6 +42,7 @@ pub(super) fn object(kind: ObjectKind) -> &'static str {
         ObjectKind::Futex => "futex",
         ObjectKind::Process => "process",
         ObjectKind::Task => "task",
+        ObjectKind::Coroutine => "coroutine",
     }
 }
 

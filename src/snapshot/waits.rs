@@ -34,6 +34,8 @@ pub enum WaitOp {
     Accept,
     /// Connect.
     Connect,
+    /// Be resumed, as a coroutine.
+    Resume,
 }
 
 impl WaitOp {
@@ -49,6 +51,7 @@ impl WaitOp {
             WaitOp::Write => "write",
             WaitOp::Accept => "accept",
             WaitOp::Connect => "connect",
+            WaitOp::Resume => "resume",
         }
     }
 }
@@ -118,6 +121,9 @@ pub enum ObjectKind {
     /// A task, whose end is waited for. Its address is [`Task::address`](super::Task::address); an actor
     /// ([`Action::End`](super::Action::End)) says which task it is.
     Task,
+    /// A coroutine, such as the one behind Go's `iter.Pull`. The task that resumed it waits to receive from it; while none
+    /// does, the coroutine waits to be resumed.
+    Coroutine,
 }
 
 impl ObjectKind {
@@ -136,6 +142,7 @@ impl ObjectKind {
             ObjectKind::Futex => "futex",
             ObjectKind::Process => "process",
             ObjectKind::Task => "task",
+            ObjectKind::Coroutine => "coroutine",
         }
     }
 }

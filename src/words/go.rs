@@ -80,7 +80,8 @@ pub fn objects<'a>(
                     | ObjectKind::Descriptor
                     | ObjectKind::Timer
                     | ObjectKind::Futex
-                    | ObjectKind::Process,
+                    | ObjectKind::Process
+                    | ObjectKind::Coroutine,
                     _,
                 ) => return None,
             })

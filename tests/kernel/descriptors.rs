@@ -2,15 +2,19 @@
 
 use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};
+use std::net::{TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
+use std::os::unix::net::UnixStream;
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use loiter::process::{TargetError, descriptors, open_pid};
-use loiter::snapshot::{Access, DescriptorKind, FileId};
+use loiter::process::{TargetError, descriptors, open_pid, sockets};
+use loiter::snapshot::{Access, DescriptorKind, FileId, OtherEnd};
 
 use crate::roles::play;
-use crate::support::{LONG, file, folder, look, number, our_ends, ourselves, owned};
+use crate::support::{file, folder, limit, look, number, our_ends, ourselves, owned};
 
 const READ: Access = Access { read: true, write: false };
 const WRITE: Access = Access { read: false, write: true };
@@ -56,7 +60,7 @@ fn both_ends_of_a_pipe() {
     // A child that inherits one end has it, too.
     let child = Command::new("sleep").arg("1000").stdin(reader.try_clone().expect("a copy")).spawn();
     let mut child = child.expect("sleep starts");
-    let ends = descriptors::who_has(&BTreeSet::from([file(&reader)]), LONG);
+    let ends = descriptors::who_has(&BTreeSet::from([file(&reader)]), &limit());
     let its: Vec<_> = ends.open.iter().filter(|end| end.pid == child.id() && end.fd == 0).collect();
     assert_eq!(its.len(), 1, "{ends:?}");
     assert_eq!(its[0].access, READ);
@@ -207,4 +211,25 @@ fn without_rights_it_is_said_who_could_not_be_looked_at() {
     let (_player, mut said) = play("who-has", std::process::id());
     assert_eq!(said.next().as_deref(), Some("2 ends, all of this process"));
     assert_eq!(said.next().as_deref(), Some("the process that started us could not be looked at"));
+}
+
+/// What nobody wants any more ends at once, and says that it is not whole.
+#[test]
+fn searches_that_are_not_wanted_any_more() {
+    let stop = Arc::new(AtomicBool::new(false));
+    let limit = limit().or_when(Some(Arc::clone(&stop)));
+    let (pipe, _other) = std::io::pipe().expect("a pipe");
+    let (unix, _its) = UnixStream::pair().expect("a pair");
+    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback");
+    let tcp = TcpStream::connect(listener.local_addr().expect("bound")).expect("it listens");
+    let (unix, tcp) = (look(&unix), look(&tcp));
+    let search = || {
+        let ends = descriptors::who_has(&BTreeSet::from([file(&pipe)]), &limit);
+        let others = sockets::other_ends(std::process::id(), &[&unix, &tcp], &limit);
+        let known = others.iter().filter(|peer| !matches!(peer.to, OtherEnd::Unknown(_))).count();
+        (ends.is_whole, ends.open.is_empty(), others.len(), known)
+    };
+    assert_eq!(search(), (true, false, 2, 2));
+    stop.store(true, Ordering::Relaxed);
+    assert_eq!(search(), (false, true, 2, 0));
 }

@@ -6,7 +6,7 @@ use loiter::process::{open_pid, sockets};
 use loiter::snapshot::{Descriptor, OtherEnd, SocketState};
 
 use crate::roles::{Player, play};
-use crate::support::{LONG, until};
+use crate::support::{limit, until};
 
 fn only_root() {
     assert!(nix::unistd::Uid::effective().is_root(), "this test makes network namespaces: run it as root");
@@ -37,7 +37,8 @@ fn a_connection_within_another_namespace() {
     assert_eq!(socket(listener).state, SocketState::Listen);
     assert_eq!((socket(client).state, socket(client).receive_queue), (SocketState::Established, Some(5)));
     assert_eq!(socket(client).received_bytes, Some(5), "root may ask the kernel there");
-    let end = |descriptor: &Descriptor| sockets::other_ends(player.pid(), &[descriptor], LONG).remove(0).to;
+    let end =
+        |descriptor: &Descriptor| sockets::other_ends(player.pid(), &[descriptor], &limit()).remove(0).to;
     let (client_file, server_file) = (client.file.expect("known"), server.file.expect("known"));
     assert_eq!(end(client), OtherEnd::Socket { file: server_file, unread: Some(0) });
     assert_eq!(end(server), OtherEnd::Socket { file: client_file, unread: Some(5) });
@@ -81,7 +82,8 @@ fn a_connection_between_two_namespaces() {
     let ours = numbers(server_said.next());
     let (client_end, server_end) =
         (descriptors(&client, &its).remove(0), descriptors(&server, &ours).remove(0));
-    let end = |player: &Player, of: &Descriptor| sockets::other_ends(player.pid(), &[of], LONG).remove(0).to;
+    let end =
+        |player: &Player, of: &Descriptor| sockets::other_ends(player.pid(), &[of], &limit()).remove(0).to;
     let (client_file, server_file) = (client_end.file.expect("known"), server_end.file.expect("known"));
     until("arrival", || {
         descriptors(&server, &ours)[0].socket.as_ref().is_some_and(|s| s.receive_queue == Some(8))

@@ -10,7 +10,7 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use loiter::process::{descriptors, open_pid, sockets};
 use nix::sched::{CloneFlags, unshare};
 
-use crate::support::{LONG, file, number};
+use crate::support::{LONG, file, limit, number};
 
 const ROLE: &str = "LOITER_TEST_ROLE";
 
@@ -106,7 +106,7 @@ fn plays_a_role() {
             let (reader, _writer) = std::io::pipe().expect("a pipe");
             let wanted = BTreeSet::from([file(&reader)]);
             become_nobody();
-            let ends = descriptors::who_has(&wanted, LONG);
+            let ends = descriptors::who_has(&wanted, &limit());
             let ours = ends.open.iter().filter(|end| end.pid == std::process::id()).count();
             let all = if ours == ends.open.len() { "all of this process" } else { "some of others" };
             say(format_args!("{ours} ends, {all}"));
@@ -144,7 +144,7 @@ fn plays_a_role() {
                 say(format_args!("{:?} {:?}", socket.state, socket.receive_queue));
             }
             let which: Vec<_> = all.iter().collect();
-            for end in sockets::other_ends(pid, &which, LONG) {
+            for end in sockets::other_ends(pid, &which, &limit()) {
                 say(format_args!("{:?}", end.to));
             }
         }

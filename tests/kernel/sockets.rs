@@ -48,6 +48,9 @@ fn same_as_ss(fd: &impl AsRawFd, flags: &str) {
         ("CLOSE-WAIT", SocketState::CloseWait),
         ("FIN-WAIT-2", SocketState::FinWait2),
         ("SYN-SENT", SocketState::SynSent),
+        ("FIN-WAIT-1", SocketState::FinWait1),
+        ("LAST-ACK", SocketState::LastAck),
+        ("CLOSING", SocketState::Closing),
         ("UNCONN", SocketState::Close),
     ];
     assert!(states.contains(&(state.as_str(), socket.state)), "{state} {socket:?}");
@@ -128,16 +131,27 @@ fn one_socket_with_several_descriptors() {
     drop(listener);
 }
 
-#[test]
-fn a_writer_whose_reader_does_not_read() {
+/// Writes until there is no more room, and the other end is asked for some.
+fn fill(stream: &TcpStream) {
+    stream.set_nonblocking(true).expect("a flag");
+    until("no more room, and a probe", || {
+        while { stream }.write(&[0; 1 << 16]).is_ok() {}
+        socket(stream).peer_full
+    });
+}
+
+/// A connection whose first end cannot send any more.
+fn connection() -> (TcpStream, TcpStream) {
     let (listener, address) = listen("127.0.0.1:0", "127.0.0.1");
     let client = TcpStream::connect(address).expect("it listens");
     let (server, _) = listener.accept().expect("one waits");
-    client.set_nonblocking(true).expect("a flag");
-    until("no more room, and a probe", || {
-        while client.try_clone().is_ok_and(|mut client| client.write(&[0; 1 << 16]).is_ok()) {}
-        socket(&client).peer_full
-    });
+    fill(&client);
+    (client, server)
+}
+
+#[test]
+fn a_writer_whose_reader_does_not_read() {
+    let (client, server) = connection();
     let ours = socket(&client);
     assert!(ours.send_queue.is_some_and(|bytes| bytes > 0), "{ours:?}");
     match other_end(&client) {
@@ -148,6 +162,43 @@ fn a_writer_whose_reader_does_not_read() {
         end => panic!("{end:?}"),
     }
     assert!(!socket(&server).peer_full);
+}
+
+#[test]
+fn queues_that_are_full_at_both_ends() {
+    let (one, two) = connection();
+    fill(&two);
+    for stream in [&one, &two] {
+        let full = socket(stream);
+        assert!(
+            full.receive_queue.is_some_and(|bytes| bytes > 0)
+                && full.send_queue.is_some_and(|bytes| bytes > 0)
+        );
+        same_as_ss(stream, "-tane");
+    }
+}
+
+/// The end of a connection stays behind what nobody reads.
+#[test]
+fn connections_that_cannot_end() {
+    let state = |stream: &TcpStream| socket(stream).state;
+    let (one, two) = connection();
+    one.shutdown(Shutdown::Write).expect("it is connected");
+    assert_eq!(state(&one), SocketState::FinWait1);
+    same_as_ss(&one, "-tane");
+    two.shutdown(Shutdown::Write).expect("it is connected");
+    until("the end of the other one", || state(&one) == SocketState::Closing);
+    until("its confirmation", || state(&two) == SocketState::FinWait2);
+    same_as_ss(&one, "-tane");
+    same_as_ss(&two, "-tane");
+
+    let (one, two) = connection();
+    two.shutdown(Shutdown::Write).expect("it is connected");
+    until("the end", || state(&one) == SocketState::CloseWait);
+    one.shutdown(Shutdown::Write).expect("it is connected");
+    assert_eq!(state(&one), SocketState::LastAck);
+    same_as_ss(&one, "-tane");
+    same_as_ss(&two, "-tane");
 }
 
 #[test]
@@ -262,7 +313,7 @@ fn many_sockets_are_listed_at_once() {
         assert_eq!((ours.received_bytes, its.received_bytes), (Some(0), Some(0)), "with their figures");
     }
     let clients: Vec<_> = all.iter().step_by(2).collect();
-    let ends = loiter::process::sockets::other_ends(std::process::id(), &clients, crate::support::LONG);
+    let ends = loiter::process::sockets::other_ends(std::process::id(), &clients, &crate::support::limit());
     assert_eq!(ends.len(), 1100);
     for (end, server) in ends.iter().zip(all.iter().skip(1).step_by(2)) {
         assert_eq!(end.to, OtherEnd::Socket { file: server.file.expect("a socket"), unread: Some(0) });

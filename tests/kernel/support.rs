@@ -4,11 +4,16 @@ use std::collections::BTreeSet;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-use loiter::process::{self, Target, descriptors, sockets};
+use loiter::process::{self, Limit, Target, descriptors, sockets};
 use loiter::snapshot::{Descriptor, FileId, OtherEnd, Socket};
 
 /// Longer than anything takes.
 pub(crate) const LONG: Duration = Duration::from_secs(120);
+
+/// The same for searches.
+pub(crate) fn limit() -> Limit {
+    Limit::of(LONG)
+}
 
 /// This process, as loiter reads it.
 pub(crate) fn ourselves() -> Box<dyn Target> {
@@ -41,7 +46,7 @@ pub(crate) fn file(fd: &impl AsRawFd) -> FileId {
 /// The other end of a socket of this process.
 pub(crate) fn other_end(fd: &impl AsRawFd) -> Option<OtherEnd> {
     let descriptor = look(fd);
-    let peers = sockets::other_ends(std::process::id(), &[&descriptor], LONG);
+    let peers = sockets::other_ends(std::process::id(), &[&descriptor], &limit());
     assert!(peers.iter().all(|peer| Some(peer.of) == descriptor.file), "{peers:?}");
     assert!(peers.len() <= 1);
     peers.into_iter().next().map(|peer| peer.to)
@@ -49,7 +54,7 @@ pub(crate) fn other_end(fd: &impl AsRawFd) -> Option<OtherEnd> {
 
 /// The descriptors of this process that have a file open.
 pub(crate) fn our_ends(file: FileId) -> Vec<(u32, bool, bool)> {
-    let ends = descriptors::who_has(&BTreeSet::from([file]), LONG);
+    let ends = descriptors::who_has(&BTreeSet::from([file]), &limit());
     assert!(ends.is_whole);
     let ours = ends.of(file).iter().filter(|end| end.pid == std::process::id());
     ours.map(|end| (end.fd, end.access.read, end.access.write)).collect()

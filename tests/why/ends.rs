@@ -2,7 +2,7 @@
 //! that many processes have; and connections that are not accepted.
 
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::thread;
@@ -147,6 +147,23 @@ fn a_unix_socket_whose_queue_is_full_leads_to_the_one_that_listens() {
     assert!(said, "{text}");
     assert!(!connected);
     drop(first);
+}
+
+/// A datagram that is sent with an address: the kernel does not say of the socket where to.
+#[test]
+fn a_datagram_for_a_full_queue_leads_to_the_one_that_receives() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("box.sock");
+    let receiver = UnixDatagram::bind(&path).unwrap();
+    let sender = UnixDatagram::unbound().unwrap();
+    sender.set_nonblocking(true).unwrap();
+    while sender.send_to(b"more", &path).is_ok() {}
+    sender.set_nonblocking(false).unwrap();
+    let send = move || sender.send_to(b"one too many", &path).is_ok();
+    let (text, sent) = while_in(libc::SYS_sendto, send, || drop(receiver));
+    let named = format!("the other end is open in pid {} ", std::process::id());
+    assert!(text.contains(&named), "{text}");
+    assert!(!sent);
 }
 
 /// Locks of open files have no process in /proc/locks.

@@ -152,7 +152,7 @@ impl Plan {
         self.at(task).duties.insert_str(0, &format!(" {duty}"));
     }
 
-    fn add(&mut self, process: usize, line: String) {
+    pub(crate) fn add(&mut self, process: usize, line: String) {
         self.processes[process].lines.push(line);
     }
 
@@ -220,6 +220,15 @@ impl Plan {
         self.add(to.0, format!("joint {joint} {kind} {other}"));
         self.waits(from, &format!("{wait} {joint}"));
         self.duty(to, &format!("{duty} {joint}"));
+    }
+
+    /// Connects two tasks of different processes. Returns the name of the connection.
+    pub(crate) fn join(&mut self, [one, other]: [Place; 2], kind: &str) -> String {
+        self.joints += 1;
+        let joint = format!("j{}", self.joints);
+        self.add(one.0, format!("joint {joint} {kind} dial"));
+        self.add(other.0, format!("joint {joint} {kind} listen"));
+        joint
     }
 
     /// Ways in which a task of one process can wait for one of another.

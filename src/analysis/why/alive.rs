@@ -4,9 +4,9 @@
 //! or if not everything that could let it go on is known. What is left waits for ever: dead ends and cycles, and all
 //! that depends on them.
 
-use super::graph::{EdgeKind, Graph, Node, NodeId};
+use super::graph::{Edge, EdgeKind, Graph, Node, NodeId};
 use super::still::Proof;
-use crate::snapshot::{Certainty, HoldKind, LockState, ObjectKind, TimerState};
+use crate::snapshot::{Action, Certainty, HoldKind, LockState, ObjectKind, TimerState};
 
 /// What lets a node go on.
 enum Needs {
@@ -60,6 +60,11 @@ pub(super) fn alive(graph: &Graph<'_>) -> Vec<bool> {
     alive
 }
 
+/// Whether an edge leads from a coroutine to the task that it is.
+fn is_coroutine(edge: &Edge) -> bool {
+    edge.kind == EdgeKind::Acts(Action::Yield) && edge.certainty == Certainty::Sure
+}
+
 fn counts(certainty: Certainty) -> bool {
     certainty != Certainty::Perhaps
 }
@@ -99,7 +104,16 @@ fn object(graph: &Graph<'_>, id: NodeId) -> Needs {
         .filter(|edge| matches!(edge.kind, EdgeKind::Held(HoldKind::Exclusive | HoldKind::Shared)));
     match (what.kind, what.lock) {
         (ObjectKind::Process | ObjectKind::Task, _) if !edges.is_empty() => Needs::Any,
-        (ObjectKind::Channel | ObjectKind::Cond | ObjectKind::WaitGroup | ObjectKind::Timer, lock) => {
+        // A coroutine that was resumed is the only one that can go on with it.
+        (ObjectKind::Coroutine, _) if edges.iter().any(is_coroutine) => Needs::Any,
+        (
+            ObjectKind::Channel
+            | ObjectKind::Cond
+            | ObjectKind::WaitGroup
+            | ObjectKind::Timer
+            | ObjectKind::Coroutine,
+            lock,
+        ) => {
             let searched = graph.searched(id);
             let whole = searched.is_some_and(|how| how.all_tasks && how.other_roots && !how.is_global);
             let closed = what.channel.is_some_and(|channel| channel.closed);

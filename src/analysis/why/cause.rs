@@ -3,7 +3,7 @@
 use super::graph::{Graph, Node, NodeId, Want};
 use super::system::OtherEnd;
 use crate::snapshot::{
-    Descriptor, DescriptorKind, Endpoint, LockState, ObjectKind, Protocol, SocketState, TaskState,
+    Action, Descriptor, DescriptorKind, Endpoint, LockState, ObjectKind, Protocol, SocketState, TaskState,
     TimerState, WaitClass,
 };
 
@@ -169,16 +169,22 @@ fn object(graph: &Graph<'_>, id: NodeId) -> Cause {
         return Cause::SomeTime;
     }
     match what.kind {
-        ObjectKind::Channel | ObjectKind::Cond | ObjectKind::WaitGroup | ObjectKind::Timer => {
-            match graph.searched(id) {
-                _ if graph.is_alive(id) && timer.is_some() => Cause::Unknown(Unknown::SearchIncomplete),
-                None => Cause::Unknown(Unknown::NotSearched),
-                Some(how) if how.is_global => Cause::Unknown(Unknown::Global),
-                Some(_) if graph.is_alive(id) => Cause::Unknown(Unknown::SearchIncomplete),
-                Some(_) if timer == Some(TimerState::Stopped) => Cause::DeadEnd(Dead::StoppedTimer),
-                Some(_) => Cause::DeadEnd(Dead::Nobody),
+        ObjectKind::Channel
+        | ObjectKind::Cond
+        | ObjectKind::WaitGroup
+        | ObjectKind::Timer
+        | ObjectKind::Coroutine => match graph.searched(id) {
+            // Which task it is is known: that one went on.
+            None if snapshot.actors_of(object).iter().any(|actor| actor.action == Action::Yield) => {
+                Cause::Unknown(Unknown::Moved)
             }
-        }
+            _ if graph.is_alive(id) && timer.is_some() => Cause::Unknown(Unknown::SearchIncomplete),
+            None => Cause::Unknown(Unknown::NotSearched),
+            Some(how) if how.is_global => Cause::Unknown(Unknown::Global),
+            Some(_) if graph.is_alive(id) => Cause::Unknown(Unknown::SearchIncomplete),
+            Some(_) if timer == Some(TimerState::Stopped) => Cause::DeadEnd(Dead::StoppedTimer),
+            Some(_) => Cause::DeadEnd(Dead::Nobody),
+        },
         _ if what.lock == Some(LockState::Free) => Cause::Unknown(Unknown::HandedOver),
         ObjectKind::Futex | ObjectKind::Semaphore | ObjectKind::Other => Cause::Unknown(Unknown::Waker),
         _ => Cause::Unknown(Unknown::Holder),
@@ -224,7 +230,7 @@ pub(super) fn is_listening(descriptor: &Descriptor) -> bool {
 }
 
 /// Whether a descriptor is a socket that receives datagrams from anybody.
-fn is_mailbox(descriptor: &Descriptor) -> bool {
+pub(super) fn is_mailbox(descriptor: &Descriptor) -> bool {
     descriptor.socket.as_ref().is_some_and(|socket| {
         // A pair of unix sockets is connected without names.
         matches!(socket.protocol, Protocol::Udp | Protocol::UnixDatagram)

@@ -3,7 +3,7 @@
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::builder::Builder;
-use super::cause::is_listening;
+use super::cause::{is_listening, is_mailbox};
 use super::graph::{EdgeKind, Graph, Node, NodeId, Want};
 use super::system::{OpenEnd, OtherEnd};
 use crate::snapshot::{
@@ -104,7 +104,9 @@ fn terminal(graph: &Graph<'_>, descriptor: &Descriptor) -> Option<FileId> {
 fn socket(graph: &Graph<'_>, node: NodeId, want: Want) -> Option<(Node, EdgeKind)> {
     let Some(Node::Descriptor { process, object, .. }) = graph.node(node) else { return None };
     let descriptor = graph.descriptor(node)?;
-    if want == Want::Connected || is_listening(descriptor) {
+    // What comes to a socket without a connection may be of anybody.
+    if want == Want::Connected || is_listening(descriptor) || want == Want::Written && is_mailbox(descriptor)
+    {
         return None;
     }
     match graph.peer(descriptor.file?)? {

@@ -98,7 +98,7 @@ impl Want {
             WaitOp::Accept => Want::Connected,
             WaitOp::Connect => Want::Accepted,
             WaitOp::Lock | WaitOp::ReadLock => Want::Released,
-            WaitOp::Wait => Want::Ready,
+            WaitOp::Wait | WaitOp::Resume => Want::Ready,
         }
     }
 

@@ -327,6 +327,43 @@ fn chains_end_where_nothing_is_known() {
 }
 
 #[test]
+fn coroutines_wait_and_are_waited_for() {
+    let pulled = |make: &dyn Fn(&mut Made, u32, ObjectId)| {
+        alone(|made, row| {
+            let coroutine = made.object(ObjectKind::Coroutine, 0xc0);
+            made.waits(row, WaitOp::Receive, coroutine);
+            let generator = made.task("main.generate", WaitClass::NilChannel);
+            make(made, generator, coroutine);
+        })
+    };
+    let stuck = pulled(&|made, row, of| made.acts(row, Action::Yield, Certainty::Sure, of));
+    assert_eq!(cause_of(&stuck, 0), Cause::DeadEnd(Dead::NilChannel));
+    let why = Why::new(&stuck);
+    assert!(!why.graph().is_alive(why.graph().task_node(0, 0).unwrap()), "it depends on what never ends");
+    // Whoever is blocked on it may have been resumed meanwhile.
+    let mut moving = stuck;
+    let mut second = (*moving.processes[0].first).clone();
+    second.tasks[1].mark = Some(8);
+    moving.processes[0].second = Some(Arc::new(second));
+    assert_eq!(cause_of(&moving, 0), Cause::Unknown(Unknown::Moved));
+
+    let rests = |make: &dyn Fn(&mut Made, ObjectId)| {
+        alone(|made, row| {
+            let coroutine = made.object(ObjectKind::Coroutine, 0xc0);
+            made.waits(row, WaitOp::Resume, coroutine);
+            made.searched(coroutine);
+            make(made, coroutine);
+        })
+    };
+    assert_eq!(cause_of(&rests(&|_, _| ()), 0), Cause::DeadEnd(Dead::Nobody));
+    let resumed = rests(&|made, of| {
+        let consumer = made.task("main.consume", WaitClass::NoCases);
+        made.acts(consumer, Action::Resume, Certainty::Likely, of);
+    });
+    assert_eq!(cause_of(&resumed, 0), Cause::DeadEnd(Dead::NoCases));
+}
+
+#[test]
 fn timers_and_deadlines_end_waits() {
     let at = 1_003_000_000_000;
     let timer = |state| {

@@ -9,7 +9,7 @@ use std::ffi::CString;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustc_hash::FxHashMap;
 
@@ -24,6 +24,7 @@ pub use locks::{LockHolder, lock_holders};
 pub use shared::master_of;
 pub use who_has::who_has;
 
+use super::limit::Limit;
 use super::{Result, permission, proc, sockets, sys, watch};
 use crate::snapshot::{Access, Descriptor, DescriptorKind, FileId, Protocol};
 
@@ -60,7 +61,7 @@ pub(super) fn of_process(
         std::fs::read_dir(format!("/proc/{pid}/fd")).map_err(|error| permission::ended(pid, &list, error))?;
     }
     if !sockets.is_empty() {
-        let mut found = sockets::facts(pid, &sockets, Instant::now() + SOCKETS);
+        let mut found = sockets::facts(pid, &sockets, &Limit::of(SOCKETS));
         let (mut taken, is_socket) =
             (FxHashMap::default(), |d: &&mut Descriptor| d.kind == DescriptorKind::Socket);
         for descriptor in all.iter_mut().filter(is_socket) {

@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 use std::ffi::CString;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustc_hash::FxHashSet;
 
 use super::{access, info, link, shared};
+use crate::process::limit::Limit;
 use crate::process::processes::pids;
 use crate::process::{proc, slow_files, sys};
 use crate::snapshot::{Ends, FileId, OpenEnd};
@@ -19,16 +20,14 @@ const MAX_ENDS: usize = 1 << 16;
 const MAX_UNREADABLE: usize = 1 << 16;
 /// A file system that does not answer is waited for so long.
 const SLOW: Duration = Duration::from_millis(200);
-/// How many descriptors are looked at before the clock is.
-const BETWEEN: usize = 256;
 
-/// Who has these things open, of all processes that loiter can see, for no longer than `limit`. Of files with a name
-/// only those are looked at whose inode is a wanted one.
-pub fn who_has(wanted: &BTreeSet<FileId>, limit: Duration) -> Ends {
+/// Who has these things open, of all processes that loiter can see, as long as `until` allows. Of files with a
+/// name only those are looked at whose inode is a wanted one.
+pub fn who_has(wanted: &BTreeSet<FileId>, until: &Limit) -> Ends {
     let mut search = Search {
         inodes: wanted.iter().map(|file| file.inode).collect(),
         wanted,
-        until: Instant::now() + limit,
+        until,
         ends: Ends { is_whole: true, ..Ends::default() },
     };
     if !wanted.is_empty() {
@@ -45,13 +44,16 @@ pub fn who_has(wanted: &BTreeSet<FileId>, limit: Duration) -> Ends {
 struct Search<'a> {
     wanted: &'a BTreeSet<FileId>,
     inodes: FxHashSet<u64>,
-    until: Instant,
+    until: &'a Limit,
     ends: Ends,
 }
 
 impl Search<'_> {
     /// Returns whether the search may go on.
     fn process(&mut self, pid: u32) -> bool {
+        if self.until.is_over() {
+            return false;
+        }
         let entries = match std::fs::read_dir(format!("/proc/{pid}/fd")) {
             Ok(entries) => entries,
             Err(error) => {
@@ -60,8 +62,8 @@ impl Search<'_> {
             }
         };
         let mut name = None;
-        for (nth, entry) in entries.enumerate() {
-            if nth % BETWEEN == 0 && Instant::now() > self.until {
+        for entry in entries {
+            if self.until.is_over() {
                 return false;
             }
             let entry = match entry {

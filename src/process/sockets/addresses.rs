@@ -1,11 +1,11 @@
 //! The addresses of a network namespace.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::time::Instant;
 
 use rustc_hash::FxHashSet;
 
 use super::table::{self, Heading};
+use crate::process::limit::Limit;
 
 /// More addresses are not kept.
 const MAX: usize = 1 << 16;
@@ -18,7 +18,7 @@ pub(super) struct Addresses {
 
 impl Addresses {
     /// As the process sees them.
-    pub(super) fn of(pid: u32, until: Instant) -> Addresses {
+    pub(super) fn of(pid: u32, until: &Limit) -> Addresses {
         let mut known = FxHashSet::default();
         // "           |-- 10.0.0.5", then "              /32 host LOCAL".
         let mut leaf = None;
@@ -55,7 +55,7 @@ mod tests {
 
     #[test]
     fn loopback_is_here_and_documentation_is_not() {
-        let ours = Addresses::of(std::process::id(), Instant::now() + Duration::from_secs(60));
+        let ours = Addresses::of(std::process::id(), &Limit::of(Duration::from_secs(60)));
         for (text, here) in [("127.0.0.1", true), ("::1", true), ("192.0.2.1", false), ("2001:db8::1", false)]
         {
             assert_eq!(ours.has(text.parse().expect("an address")), here, "{text}");

@@ -1,13 +1,13 @@
 //! The other ends of sockets, as far as they are on this machine.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::time::{Duration, Instant};
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::addresses::Addresses;
-use super::row::InetRow;
+use super::row::{InetRow, UnixRow};
 use super::view::{View, namespace_of};
+use crate::process::limit::Limit;
 use crate::process::processes::pids;
 use crate::snapshot::{Descriptor, Endpoint, FileId, OtherEnd, Peer, Protocol, Socket, SocketState};
 
@@ -18,9 +18,8 @@ const ONE_BY_ONE: usize = 200;
 
 /// The other ends of sockets of a process, in the order of its descriptors. Sockets that have no other end (listening
 /// ones, and ones that are not connected) and descriptors that are no sockets are left out. TCP and UDP connections
-/// are looked for in every network namespace of a process that loiter can see, for no longer than `limit`.
-pub fn other_ends(pid: u32, descriptors: &[&Descriptor], limit: Duration) -> Vec<Peer> {
-    let until = Instant::now() + limit;
+/// are looked for in every network namespace of a process that loiter can see, as long as `until` allows.
+pub fn other_ends(pid: u32, descriptors: &[&Descriptor], until: &Limit) -> Vec<Peer> {
     let view = View::of(pid);
     let mut peers: Vec<(usize, Peer)> = Vec::new();
     let mut open: Vec<Asked> = Vec::new();
@@ -34,6 +33,7 @@ pub fn other_ends(pid: u32, descriptors: &[&Descriptor], limit: Duration) -> Vec
                 }
                 None => continue,
             },
+            _ if until.is_over() => nobody(false),
             Protocol::UnixStream | Protocol::UnixDatagram | Protocol::UnixSequence => {
                 match unix_end(&view, of, &socket.peer, until) {
                     Some(to) => to,
@@ -53,9 +53,9 @@ pub fn other_ends(pid: u32, descriptors: &[&Descriptor], limit: Duration) -> Vec
     peers.into_iter().map(|(_, peer)| peer).collect()
 }
 
-/// The other end of a unix socket. None if it has none. `peer`: the address that it is being connected to, if a call is
-/// known that does so.
-fn unix_end(view: &View, of: FileId, peer: &Endpoint, until: Instant) -> Option<OtherEnd> {
+/// The other end of a unix socket. None if it has none. `peer`: the address that it is being connected to, or that a
+/// datagram is being sent to, if a call is known that does so.
+fn unix_end(view: &View, of: FileId, peer: &Endpoint, until: &Limit) -> Option<OtherEnd> {
     let unknown = |why: &str| Some(unknown(why));
     let row = match view.unix(of.inode, until) {
         Ok(Some(row)) => row,
@@ -69,13 +69,22 @@ fn unix_end(view: &View, of: FileId, peer: &Endpoint, until: Instant) -> Option<
     let file = |inode| FileId { inode, ..of };
     match (row.state, row.peer) {
         (SocketState::Listen, _) => None,
+        (_, connected) if row.protocol == Protocol::UnixDatagram && matches!(peer, Endpoint::Unix(_)) => {
+            let to = unix_named(view, of, peer, SocketState::Close, until);
+            match (&to, connected) {
+                (OtherEnd::Socket { file, .. }, Some(inode)) if file.inode != inode => {
+                    unknown("it sends elsewhere than to the socket that it is connected to")
+                }
+                _ => Some(to),
+            }
+        }
         (_, Some(inode)) if inode != 0 => {
             // The other end may be of another network namespace: a path leads across.
             let unread = view.unix(inode, until).ok().flatten().and_then(|peer| peer.receive_queue);
             Some(OtherEnd::Socket { file: file(inode), unread })
         }
         (SocketState::Close, None) if matches!(peer, Endpoint::Unix(_)) => {
-            Some(unix_listener(view, of, peer, until))
+            Some(unix_named(view, of, peer, SocketState::Listen, until))
         }
         // Without a connection; datagrams may come from anybody.
         (SocketState::Close, None) => None,
@@ -98,20 +107,45 @@ fn unix_end(view: &View, of: FileId, peer: &Endpoint, until: Instant) -> Option<
     }
 }
 
-/// Who listens at an address that a socket is being connected to. As long as the call waits, the queue there is full.
-fn unix_listener(view: &View, of: FileId, address: &Endpoint, until: Instant) -> OtherEnd {
-    let mut found = None;
-    let seen = view.each_unix(until, &mut |row| {
-        if row.state == SocketState::Listen && row.name == *address {
-            found = Some(FileId { inode: row.inode, ..of });
-        }
-        found.is_none()
-    });
-    match (found, seen) {
-        (Some(listener), _) => OtherEnd::NotAccepted { listener },
-        (None, Ok(true)) => unknown("no socket that listens was found by this address"),
-        (None, _) => unknown("not all sockets could be looked at"),
+/// The socket with an address: one that listens, or one that receives datagrams. As long as the call waits, the queue there
+/// is full.
+fn unix_named(view: &View, of: FileId, address: &Endpoint, state: SocketState, until: &Limit) -> OtherEnd {
+    let listens = state == SocketState::Listen;
+    if matches!(address, Endpoint::Unix(name) if !name.starts_with(['/', '@'])) {
+        return unknown("the path of its address is relative to a folder");
     }
+    let mut found: Vec<UnixRow> = Vec::new();
+    let seen = view.each_unix(until, &mut |row| {
+        let fits = if listens { is_full(&row) } else { has_datagrams(&row) };
+        if fits && row.name == *address {
+            found.push(row);
+        }
+        found.len() < 2
+    });
+    match (found.as_slice(), seen) {
+        ([row], Ok(true)) => {
+            let file = FileId { inode: row.inode, ..of };
+            match listens {
+                true => OtherEnd::NotAccepted { listener: file },
+                false => OtherEnd::Socket { file, unread: row.receive_queue },
+            }
+        }
+        // A program may have taken over the path of one that still runs.
+        ([_, _, ..], _) => unknown("several sockets have the address"),
+        ([], Ok(true)) => unknown("no socket with a full queue was found by this address"),
+        _ => unknown("not all sockets could be looked at"),
+    }
+}
+
+/// Whether a socket listens and accepts no more connections (`unix_recvq_full`), as far as that is known.
+fn is_full(row: &UnixRow) -> bool {
+    let queues = row.receive_queue.zip(row.send_queue);
+    row.state == SocketState::Listen && queues.is_none_or(|(waiting, limit)| waiting > limit)
+}
+
+/// Whether a socket has datagrams that were not read, as far as that is known.
+fn has_datagrams(row: &UnixRow) -> bool {
+    row.protocol == Protocol::UnixDatagram && row.receive_queue != Some(0)
 }
 
 /// A connection whose other end is looked for.
@@ -138,7 +172,7 @@ impl Asked {
 }
 
 /// The other ends of connections, one for each.
-fn search(pid: u32, own: &View, asked: &[Asked], until: Instant) -> Vec<OtherEnd> {
+fn search(pid: u32, own: &View, asked: &[Asked], until: &Limit) -> Vec<OtherEnd> {
     let mut ends: Vec<Option<OtherEnd>> = vec![None; asked.len()];
     let ours = Addresses::of(pid, until);
     let all: Vec<usize> = (0..asked.len()).collect();
@@ -166,12 +200,12 @@ fn elsewhere(
     asked: &[Asked],
     away: &[usize],
     ends: &mut [Option<OtherEnd>],
-    until: Instant,
+    until: &Limit,
 ) -> bool {
-    let others = others(pid, own.namespace);
+    let others = others(pid, own.namespace, until);
     let mut is_whole = others.len() < MAX_NAMESPACES;
     for pid in others {
-        if Instant::now() > until {
+        if until.is_over() {
             return false;
         }
         let there = Addresses::of(pid, until);
@@ -200,17 +234,17 @@ fn elsewhere(
         for at in without {
             ends[at].get_or_insert_with(|| nobody(all_listed));
         }
-        is_whole &= Instant::now() <= until;
     }
-    is_whole
+    // What was cut short is not all.
+    is_whole && !until.is_over()
 }
 
 /// One process of each network namespace but this one.
-fn others(pid: u32, own: Option<u64>) -> Vec<u32> {
+fn others(pid: u32, own: Option<u64>, until: &Limit) -> Vec<u32> {
     let mut seen: FxHashSet<u64> = own.into_iter().collect();
     let all = pids().unwrap_or_default().into_iter().filter(|&other| other != pid);
     let new = |other: &u32| namespace_of(*other).is_some_and(|namespace| seen.insert(namespace));
-    all.filter(new).take(MAX_NAMESPACES).collect()
+    all.take_while(|_| !until.is_over()).filter(new).take(MAX_NAMESPACES).collect()
 }
 
 /// The other ends that are in this network namespace, by their place in `asked`, and whether all of its sockets that
@@ -220,7 +254,7 @@ fn look(
     asked: &[Asked],
     which: &[usize],
     addresses: &Addresses,
-    until: Instant,
+    until: &Limit,
 ) -> (Vec<(usize, OtherEnd)>, bool) {
     let (twins, twins_listed) = twins(view, asked, which, until);
     let needs_listener = |at: &usize| match twins.get(at) {
@@ -254,13 +288,16 @@ fn is_new(state: SocketState) -> bool {
 }
 
 /// Sockets of a namespace that mirror connections, by their place in `asked`, and whether all were listed.
-fn twins(view: &View, asked: &[Asked], which: &[usize], until: Instant) -> (FxHashMap<usize, InetRow>, bool) {
+fn twins(view: &View, asked: &[Asked], which: &[usize], until: &Limit) -> (FxHashMap<usize, InetRow>, bool) {
     let (mut found, mut is_whole) = (FxHashMap::default(), true);
     let mut listed: FxHashMap<(SocketAddr, SocketAddr), usize> = FxHashMap::default();
     let mut protocols = [(Protocol::Tcp, false), (Protocol::Udp, false)];
     let one_by_one = view.can_ask() && which.len() <= ONE_BY_ONE;
     for &at in which {
         let Asked { protocol, local, peer, .. } = asked[at];
+        if until.is_over() {
+            return (found, false);
+        }
         if protocol == Protocol::Tcp && one_by_one {
             found.extend(view.tcp(peer, local, until).map(|twin| (at, twin)));
             continue;
@@ -298,7 +335,7 @@ fn listeners(
     view: &View,
     asked: &[Asked],
     which: &[usize],
-    until: Instant,
+    until: &Limit,
 ) -> (FxHashMap<usize, InetRow>, bool) {
     if which.is_empty() {
         return (FxHashMap::default(), true);

@@ -1,11 +1,10 @@
 //! What the kernel says of the sockets of one process.
 
-use std::time::Instant;
-
 use rustc_hash::FxHashMap;
 
 use super::row::InetRow;
 use super::view::View;
+use crate::process::limit::Limit;
 use crate::snapshot::{Protocol, Socket, SocketState};
 
 /// With more connections than this, all are read with their figures, instead of each one again.
@@ -18,7 +17,7 @@ pub(in crate::process) type Wanted = FxHashMap<u64, Option<Protocol>>;
 
 /// The facts of the sockets with these inodes, whose protocols are known as far as `system.sockprotoname` says. One that
 /// is not found has its protocol and nothing else.
-pub(in crate::process) fn facts(pid: u32, wanted: &Wanted, until: Instant) -> Found {
+pub(in crate::process) fn facts(pid: u32, wanted: &Wanted, until: &Limit) -> Found {
     let view = View::of(pid);
     let mut found = Found::default();
     let of = |protocol| wanted.values().filter(move |&&known| known == protocol).count();
@@ -45,7 +44,7 @@ fn is_unix(protocol: Option<Protocol>) -> bool {
     matches!(protocol, Some(Protocol::UnixStream | Protocol::UnixDatagram | Protocol::UnixSequence))
 }
 
-fn inet(view: &View, protocol: Protocol, count: usize, wanted: &Wanted, until: Instant, found: &mut Found) {
+fn inet(view: &View, protocol: Protocol, count: usize, wanted: &Wanted, until: &Limit, found: &mut Found) {
     let all_figures = count > ONE_BY_ONE;
     // A connection with several paths has a row for each.
     let mut rows: FxHashMap<u64, InetRow> = FxHashMap::default();
@@ -72,7 +71,7 @@ fn unix_sockets(
     unix: &[u64],
     unknown: usize,
     wanted: &Wanted,
-    until: Instant,
+    until: &Limit,
     found: &mut Found,
 ) {
     let few = unix.len() <= ONE_BY_ONE && unknown == 0 && view.can_ask();

@@ -6,10 +6,11 @@ use std::io;
 use std::net::UdpSocket;
 use std::os::fd::OwnedFd;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use nix::sched::{CloneFlags, setns};
 
+use crate::process::limit::Limit;
 use crate::process::sys;
 
 /// Room for one answer. The kernel puts at most 32 KiB into one.
@@ -83,7 +84,7 @@ impl Netlink {
         &self,
         question: &[u8],
         wanted: Wanted,
-        until: Instant,
+        until: &Limit,
         each: &mut dyn FnMut(&[u8]) -> bool,
     ) -> io::Result<bool> {
         let flags = if wanted == Wanted::All { REQUEST | DUMP } else { REQUEST };
@@ -111,7 +112,7 @@ impl Netlink {
                     _ => {}
                 }
             }
-            if got == 0 || Instant::now() > until {
+            if got == 0 || until.is_over() {
                 return Ok(false);
             }
         }

@@ -3,9 +3,9 @@
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::time::Instant;
 
 use super::row::{InetRow, UnixRow, state, unix_protocol};
+use crate::process::limit::Limit;
 use crate::snapshot::{Endpoint, Protocol, SocketState};
 
 /// A table is read up to this many bytes: some millions of sockets.
@@ -28,7 +28,7 @@ pub(super) enum Heading {
 pub(super) fn lines(
     path: &str,
     heading: Heading,
-    until: Instant,
+    until: &Limit,
     each: &mut dyn FnMut(&[u8]) -> bool,
 ) -> io::Result<bool> {
     let mut file = BufReader::with_capacity(64 << 10, File::open(path)?.take(MAX_BYTES));
@@ -40,7 +40,7 @@ pub(super) fn lines(
         }
         let is_heading = nth == 0 && heading == Heading::One;
         let wants_more = is_heading || each(line.strip_suffix(b"\n").unwrap_or(&line));
-        if !wants_more || nth % BETWEEN == 0 && Instant::now() > until {
+        if !wants_more || nth % BETWEEN == 0 && until.is_over() {
             return Ok(false);
         }
     }

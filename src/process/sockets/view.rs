@@ -6,12 +6,12 @@ use std::fs::File;
 use std::io;
 use std::net::SocketAddr;
 use std::os::unix::fs::MetadataExt;
-use std::time::Instant;
 
 use super::diag::{self, Family, InetQuestion};
 use super::netlink::{Netlink, Wanted};
 use super::row::{InetRow, UnixRow};
 use super::table::{self, Heading};
+use crate::process::limit::Limit;
 use crate::snapshot::Protocol;
 
 /// The sockets of the network namespace of a process.
@@ -79,7 +79,7 @@ impl View {
         &self,
         protocol: Protocol,
         figures: bool,
-        until: Instant,
+        until: &Limit,
         each: &mut dyn FnMut(InetRow) -> bool,
     ) -> io::Result<bool> {
         let mut ended = false;
@@ -100,7 +100,7 @@ impl View {
         protocol: Protocol,
         family: Family,
         figures: bool,
-        until: Instant,
+        until: &Limit,
         each: &mut dyn FnMut(InetRow) -> bool,
     ) -> io::Result<bool> {
         if self.can_ask() {
@@ -133,7 +133,7 @@ impl View {
     }
 
     /// The TCP socket with these addresses and its figures. None if there is none, or if the kernel cannot be asked.
-    pub(super) fn tcp(&self, local: SocketAddr, peer: SocketAddr, until: Instant) -> Option<InetRow> {
+    pub(super) fn tcp(&self, local: SocketAddr, peer: SocketAddr, until: &Limit) -> Option<InetRow> {
         let netlink = self.single().ok()?;
         let question = diag::inet_question(Protocol::Tcp, InetQuestion::One(local, peer), true);
         let mut found = None;
@@ -151,7 +151,7 @@ impl View {
     ///
     /// # Errors
     /// If the kernel cannot be asked.
-    pub(super) fn unix(&self, inode: u64, until: Instant) -> io::Result<Option<UnixRow>> {
+    pub(super) fn unix(&self, inode: u64, until: &Limit) -> io::Result<Option<UnixRow>> {
         let short = u32::try_from(inode).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
         let mut found = None;
         let question = diag::unix_question(Some(short));
@@ -166,11 +166,7 @@ impl View {
     }
 
     /// Every unix socket, like [`View::each_inet`].
-    pub(super) fn each_unix(
-        &self,
-        until: Instant,
-        each: &mut dyn FnMut(UnixRow) -> bool,
-    ) -> io::Result<bool> {
+    pub(super) fn each_unix(&self, until: &Limit, each: &mut dyn FnMut(UnixRow) -> bool) -> io::Result<bool> {
         let mut ended = false;
         let mut each = |row| {
             ended = !each(row);

@@ -5,7 +5,7 @@ use crate::analysis::why::{Cause, Dead, Node, NodeId, Unknown, Want};
 use crate::report::ends;
 use crate::report::runtime_names::task_noun;
 use crate::report::units::thousands;
-use crate::snapshot::Protocol;
+use crate::snapshot::{Protocol, Snapshot, Wait};
 
 impl Words<'_, '_> {
     /// Why a chain ends at a node, a clause. Raw from the target: escape before printing.
@@ -86,6 +86,11 @@ impl Words<'_, '_> {
         socket.is_some_and(|socket| matches!(socket.protocol, Protocol::Udp | Protocol::UnixDatagram))
     }
 
+    fn sends_datagram(&self, node: NodeId) -> bool {
+        matches!(self.graph.node(node), Some(Node::Descriptor { want: Want::Read, .. }))
+            && self.is_datagram(node)
+    }
+
     fn now(&self, node: NodeId) -> Option<u64> {
         let process = self.graph.process_of(node)?;
         self.graph.snapshot(process)?.header.monotonic_ns
@@ -128,6 +133,7 @@ impl Words<'_, '_> {
             }
             Unknown::FarEnd if self.is_counter_end(node) => "no other process has it".to_owned(),
             Unknown::FarEnd if is_lock => "which process holds the lock is not known".to_owned(),
+            Unknown::FarEnd if self.sends_datagram(node) => "where the datagram goes is not known".to_owned(),
             Unknown::FarEnd => "the other end was not found".to_owned(),
             Unknown::NoRights => {
                 let processes = match self.graph.system().ends.unreadable.len() as u64 {
@@ -142,17 +148,34 @@ impl Words<'_, '_> {
                 format!("{what}: {processes} may not be examined")
             }
             Unknown::ProcessNotRead => "which was not read".to_owned(),
-            // What else an event loop waits for is no cause of this wait.
-            Unknown::WhichTask if process.is_some_and(|process| process.tasks.len() == 1) => {
-                let only = self.graph.process_of(node).and_then(|process| self.graph.task_node(process, 0));
-                match only.is_some_and(|task| self.graph.is_moving(task)) {
-                    true => format!("whose only {noun} went on between the two readings"),
-                    false => format!("whose only {noun} waits for several things"),
-                }
-            }
-            Unknown::WhichTask => format!("and which {noun} there uses it is not known"),
+            Unknown::WhichTask => match process.filter(|process| process.tasks.len() == 1) {
+                Some(process) => format!("whose only {noun} {}", self.only_task(node, process)),
+                None => format!("and which {noun} there uses it is not known"),
+            },
             Unknown::Moved => "something moved there between the readings".to_owned(),
             Unknown::Because(why) => why.clone(),
+        }
+    }
+
+    /// What the only task of a process does that has an end. What else an event loop waits for is no cause of a wait for it,
+    /// but it tells what it does.
+    fn only_task(&self, node: NodeId, process: &Snapshot) -> String {
+        const LISTED: usize = 4;
+        let only = self.graph.process_of(node).and_then(|process| self.graph.task_node(process, 0));
+        if only.is_some_and(|task| self.graph.is_moving(task)) {
+            return "went on between the two readings".to_owned();
+        }
+        let waits = process.tasks.first().map_or(&[][..], |task| process.waits_of(task));
+        let object = |wait: &Wait| process.objects.get(wait.object.index());
+        let descriptors = waits.iter().filter_map(|wait| process.descriptor_of(object(wait)?));
+        let mut names: Vec<String> = descriptors.map(ends::name).collect();
+        names.dedup();
+        let more = names.len().saturating_sub(LISTED);
+        names.truncate(LISTED);
+        match (names.join(", "), more) {
+            (names, _) if names.is_empty() => "waits for several things".to_owned(),
+            (names, 0) => format!("waits for several things: {names}"),
+            (names, more) => format!("waits for several things: {names} and {} more", thousands(more as u64)),
         }
     }
 }

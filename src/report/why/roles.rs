@@ -57,6 +57,7 @@ pub(super) fn with_role(name: &str, many: bool, edge: &Edge, age: Age, of: Of) -
         EdgeKind::Held(HoldKind::Perhaps) => format!("perhaps held by {name}{held}"),
         EdgeKind::Acts(Action::Unknown) => format!("{name} {}", of.has(many)),
         EdgeKind::Acts(Action::End) => name.to_owned(),
+        EdgeKind::Acts(Action::Yield) => format!("{name} is that coroutine"),
         EdgeKind::Acts(action) => {
             format!("{name} {} {}", if guess { "might" } else { "would" }, would(action, of))
         }
@@ -84,6 +85,7 @@ pub(in crate::report) fn edge_name(kind: EdgeKind) -> &'static str {
             WaitOp::Write => "writes",
             WaitOp::Accept => "accepts",
             WaitOp::Connect => "connects",
+            WaitOp::Resume => "rests as",
         },
         EdgeKind::Held(HoldKind::Perhaps) => "perhaps held by",
         EdgeKind::Held(_) => "held by",
@@ -94,7 +96,8 @@ pub(in crate::report) fn edge_name(kind: EdgeKind) -> &'static str {
             Action::Cancel => "would be cancelled by",
             Action::Done => "Done by",
             Action::Signal => "would be signalled by",
-            Action::End => "is",
+            Action::End | Action::Yield => "is",
+            Action::Resume => "would be resumed by",
             Action::Unknown => "known to",
         },
         EdgeKind::Fires => "timer",
@@ -130,6 +133,8 @@ fn would(action: Action, of: Of) -> &'static str {
         (Action::Done, _) => "report to it that it is done",
         (Action::Signal, _) => "wake it",
         (Action::End, _) => "end",
+        (Action::Resume, _) => "resume it",
+        (Action::Yield, _) => "yield",
         (Action::Unknown, _) => "act on it",
     }
 }
@@ -144,6 +149,8 @@ pub(super) fn does(action: Action) -> &'static str {
         Action::Done => "reports to it",
         Action::Signal => "wakes it",
         Action::End => "ends",
+        Action::Resume => "resumes it",
+        Action::Yield => "yields",
         Action::Unknown => "acts on it",
     }
 }

@@ -86,6 +86,16 @@ fn ends() -> System {
     made.waits(waiter, WaitOp::Wait, group);
     made.acts(select, Action::Done, Certainty::Likely, group);
     made.task("main.nil", WaitClass::NilChannel);
+    let coroutine = made.object(ObjectKind::Coroutine, 0xf00f);
+    let (asks, generates) =
+        (made.task("main.next", WaitClass::Other), made.task("main.generate", WaitClass::NoCases));
+    made.waits(asks, WaitOp::Receive, coroutine);
+    made.acts(generates, Action::Yield, Certainty::Sure, coroutine);
+    let coroutine = made.object(ObjectKind::Coroutine, 0xf11f);
+    let (rests, would) =
+        (made.task("main.rest", WaitClass::Other), made.task("main.then", WaitClass::NilChannel));
+    made.waits(rests, WaitOp::Resume, coroutine);
+    made.acts(would, Action::Resume, Certainty::Likely, coroutine);
     let reader = made.task("main.read", WaitClass::Network);
     made.reads(reader, WaitOp::Read, 9, DescriptorKind::Socket, 501);
     let accepts = made.task("main.accept", WaitClass::Accept);

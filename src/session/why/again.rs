@@ -27,7 +27,7 @@ pub(super) fn read_again(
     loop {
         on_step(InquiryStep::ReadsAgain(inquiry.seen.len()));
         each(&mut inquiry, |seen| seen.read_again(&second));
-        known.confirm();
+        known.confirm(&inquiry.search_limit());
         if let Some((pid, _)) = asked.as_ref().filter(|(pid, _)| !is_first(&inquiry.seen, *pid)) {
             let what = source::describe(*pid);
             return Err(SourceError::Target { what, source: TargetError::NoProcess { pid: *pid }.into() });
@@ -68,10 +68,9 @@ fn is_first(seen: &[Seen], pid: u32) -> bool {
 
 /// Reads each process. One that cannot be read any more is left out.
 fn each(inquiry: &mut Inquiry, mut read: impl FnMut(&mut Seen) -> crate::Result<()>) {
-    if inquiry.is_stopped() {
-        return;
-    }
+    let options = &inquiry.options;
     let mut left_out = Vec::new();
+    let mut read = |seen: &mut Seen| if options.is_stopped() { Ok(()) } else { read(seen) };
     inquiry.seen.retain_mut(|seen| match read(seen) {
         Ok(()) => true,
         Err(error) => {

@@ -1,16 +1,12 @@
 //! Who has the other ends of what tasks wait for.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use rustc_hash::FxHashSet;
 
 use crate::analysis::why::{Ends, OpenEnd, OtherEnd, Peer};
-use crate::process::{descriptors, sockets};
+use crate::process::{Limit, descriptors, sockets};
 use crate::snapshot::{Descriptor, DescriptorKind, FileId};
-
-/// Time for one search.
-const LIMIT: Duration = Duration::from_secs(5);
 
 /// What was found out about other ends, and of which descriptors.
 #[derive(Debug, Default)]
@@ -30,7 +26,7 @@ impl Known {
     }
 
     /// Finds the other ends of new descriptors, and who has them.
-    pub(super) fn ask(&mut self, new: Vec<(u32, Descriptor)>) {
+    pub(super) fn ask(&mut self, new: Vec<(u32, Descriptor)>, until: &Limit) {
         let mut of: BTreeMap<u32, Vec<&Descriptor>> = BTreeMap::new();
         for (pid, descriptor) in &new {
             of.entry(*pid).or_default().push(descriptor);
@@ -38,7 +34,7 @@ impl Known {
         let mut files: BTreeSet<FileId> = BTreeSet::new();
         let mut locked: BTreeSet<FileId> = BTreeSet::new();
         for (pid, descriptors) in of {
-            let peers = other_ends(pid, &descriptors);
+            let peers = other_ends(pid, &descriptors, until);
             files.extend(peers.iter().filter_map(|peer| end_of(&peer.to)));
             self.peers.extend(peers);
             for descriptor in descriptors {
@@ -59,14 +55,14 @@ impl Known {
         }
         let new: BTreeSet<FileId> = files.difference(&self.wanted).copied().collect();
         if !new.is_empty() {
-            let found = without_loiter(descriptors::who_has(&new, LIMIT));
+            let found = without_loiter(descriptors::who_has(&new, until));
             let is_first = self.wanted.is_empty();
             self.ends.is_whole = found.is_whole && (is_first || self.ends.is_whole);
             self.ends.open.extend(found.open);
             self.ends.unreadable.extend(found.unreadable);
             self.wanted.extend(new);
         }
-        self.ends.open.extend(lockers(&locked));
+        self.ends.open.extend(lockers(&locked, until));
         self.ends.open.sort_by_key(|end| (end.file, end.pid, end.fd));
         self.ends.open.dedup();
         self.ends.unreadable.sort_unstable();
@@ -74,14 +70,14 @@ impl Known {
     }
 
     /// Looks a second time: what is no longer so is dropped.
-    pub(super) fn confirm(&mut self) {
+    pub(super) fn confirm(&mut self, until: &Limit) {
         let mut of: BTreeMap<u32, Vec<&Descriptor>> = BTreeMap::new();
         for ((pid, _), descriptor) in &self.asked {
             of.entry(*pid).or_default().push(descriptor);
         }
         let mut again: BTreeMap<FileId, OtherEnd> = BTreeMap::new();
         for (pid, descriptors) in of {
-            again.extend(other_ends(pid, &descriptors).into_iter().map(|peer| (peer.of, peer.to)));
+            again.extend(other_ends(pid, &descriptors, until).into_iter().map(|peer| (peer.of, peer.to)));
         }
         for peer in &mut self.peers {
             let is_same = again.get(&peer.of).is_some_and(|to| end_of(to) == end_of(&peer.to));
@@ -92,7 +88,7 @@ impl Known {
         if self.wanted.is_empty() {
             return;
         }
-        let found = descriptors::who_has(&self.wanted, LIMIT);
+        let found = descriptors::who_has(&self.wanted, until);
         self.ends.is_whole &= found.is_whole;
         let still: FxHashSet<(FileId, u32, u32)> =
             found.open.iter().map(|end| (end.file, end.pid, end.fd)).collect();
@@ -105,12 +101,12 @@ impl Known {
 }
 
 /// The other ends of sockets, and the masters of terminals.
-fn other_ends(pid: u32, descriptors: &[&Descriptor]) -> Vec<Peer> {
+fn other_ends(pid: u32, descriptors: &[&Descriptor], until: &Limit) -> Vec<Peer> {
     let master = |descriptor: &&Descriptor| {
         let to = OtherEnd::Socket { file: descriptors::master_of(descriptor)?, unread: None };
         Some(Peer { of: descriptor.file?, to })
     };
-    let mut peers = sockets::other_ends(pid, descriptors, LIMIT);
+    let mut peers = sockets::other_ends(pid, descriptors, until);
     peers.extend(descriptors.iter().filter_map(master));
     peers
 }
@@ -133,7 +129,7 @@ fn without_loiter(mut ends: Ends) -> Ends {
 }
 
 /// The processes that hold locks of files: who took them, and who has the lock through an inherited descriptor.
-fn lockers(files: &BTreeSet<FileId>) -> Vec<OpenEnd> {
+fn lockers(files: &BTreeSet<FileId>, until: &Limit) -> Vec<OpenEnd> {
     let list: Vec<FileId> = files.iter().copied().collect();
     if list.is_empty() {
         return Vec::new();
@@ -144,7 +140,7 @@ fn lockers(files: &BTreeSet<FileId>) -> Vec<OpenEnd> {
     }
     let holding: FxHashSet<(FileId, u32)> =
         holders.iter().filter_map(|holder| Some((holder.file, holder.pid?))).collect();
-    let open = without_loiter(descriptors::who_has(files, LIMIT)).open;
+    let open = without_loiter(descriptors::who_has(files, until)).open;
     let holds =
         |end: &OpenEnd| holding.contains(&(end.file, end.pid)) || descriptors::has_lock(end.pid, end.fd);
     open.into_iter().filter(holds).collect()

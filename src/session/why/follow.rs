@@ -39,8 +39,8 @@ pub(super) fn follow(inquiry: &mut Inquiry, from: Option<&[u32]>, on_step: &mut 
                 break;
             }
             on_step(InquiryStep::Looks(new.len()));
-            new.iter_mut().for_each(|(pid, descriptor)| connecting(&inquiry.seen, *pid, descriptor));
-            known.ask(new);
+            new.iter_mut().for_each(|(pid, descriptor)| addressed(&inquiry.seen, *pid, descriptor));
+            known.ask(new, &inquiry.search_limit());
             continue;
         }
         let holders: Vec<(&OpenEnd, u32)> = ends
@@ -81,7 +81,7 @@ fn ask_who(inquiry: &mut Inquiry, holders: &[(&OpenEnd, u32)], on_step: &mut OnS
         let own = holders.iter().filter(|(end, _)| end.pid == seen.pid).map(|(end, _)| end.fd);
         let room = MAX_ENDS.saturating_sub(seen.ends.len());
         let new: Vec<u32> = own.filter(|fd| !seen.ends.contains(fd)).take(room).collect();
-        if new.is_empty() || is_late {
+        if new.is_empty() || is_late || inquiry.options.is_stopped() {
             continue;
         }
         seen.ends.extend(new);
@@ -172,17 +172,21 @@ fn starts<'g>(graph: &'g Graph<'_>, from: Option<&'g [u32]>) -> Box<dyn Iterator
     }
 }
 
-/// Notes where a unix socket is being connected to.
-fn connecting(seen: &[Seen], pid: u32, descriptor: &mut Descriptor) {
+/// Notes where a unix socket is being connected to, or where a datagram is being sent to.
+fn addressed(seen: &[Seen], pid: u32, descriptor: &mut Descriptor) {
     let fd = descriptor.fd;
     let Some(socket) = descriptor.socket.as_mut().filter(|socket| {
-        matches!(socket.protocol, Protocol::UnixStream | Protocol::UnixDatagram | Protocol::UnixSequence)
-            && socket.state == SocketState::Close
+        match socket.protocol {
+            // One that is connected may send elsewhere, too.
+            Protocol::UnixDatagram => true,
+            Protocol::UnixStream | Protocol::UnixSequence => socket.state == SocketState::Close,
+            _ => false,
+        }
     }) else {
         return;
     };
     let of_pid = seen.iter().find(|seen| seen.pid == pid);
-    if let Some(address) = of_pid.and_then(|seen| seen.connects_to(fd)) {
+    if let Some(address) = of_pid.and_then(|seen| seen.addressed(fd)) {
         socket.peer = address;
     }
 }

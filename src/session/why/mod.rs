@@ -25,7 +25,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::analysis::why::{SeenProcess, System};
-use crate::process::TargetError;
+use crate::process::{Limit, TargetError};
 use crate::runtimes::ReadOptions;
 use crate::session::process::ProgramId;
 use crate::snapshot::Snapshot;
@@ -42,6 +42,9 @@ use seen::{Refused, Seen};
 
 /// Of all processes of the machine, at most this many are looked at.
 const GLANCED: usize = 512;
+
+/// Time for one search through the descriptors and sockets of all processes.
+const SEARCH: Duration = Duration::from_secs(10);
 
 /// How far an inquiry goes.
 #[derive(Debug, Clone)]
@@ -74,6 +77,13 @@ impl Default for InquiryOptions {
             retries: 3,
             stop: None,
         }
+    }
+}
+
+impl InquiryOptions {
+    /// What the inquiry returns is of no use.
+    fn is_stopped(&self) -> bool {
+        self.stop.as_ref().is_some_and(|stop| stop.load(Ordering::Relaxed))
     }
 }
 
@@ -222,7 +232,8 @@ impl Inquiry {
         let glance = glance::options(&inquiry.options.read);
         let mut found = Vec::new();
         for who in running_processes()? {
-            let is_late = inquiry.begin.elapsed() >= inquiry.options.limit / 2 || inquiry.is_stopped();
+            let is_late =
+                inquiry.begin.elapsed() >= inquiry.options.limit / 2 || inquiry.options.is_stopped();
             if found.len() >= GLANCED || is_late {
                 not_read += 1;
                 continue;
@@ -272,14 +283,14 @@ impl Inquiry {
         self.saved.as_deref().or_else(|| self.seen.first()?.first.as_deref())
     }
 
-    /// Nothing new is begun any more.
-    fn is_late(&self) -> bool {
-        self.begin.elapsed() >= self.options.limit || self.is_stopped()
+    /// How long one search through the descriptors and sockets of all processes may go on.
+    fn search_limit(&self) -> Limit {
+        Limit::of(SEARCH).or_when(self.options.stop.clone())
     }
 
-    /// What it returns is of no use.
-    fn is_stopped(&self) -> bool {
-        self.options.stop.as_ref().is_some_and(|stop| stop.load(Ordering::Relaxed))
+    /// Nothing new is begun any more.
+    fn is_late(&self) -> bool {
+        self.begin.elapsed() >= self.options.limit || self.options.is_stopped()
     }
 
     /// Follows these tasks (rows of [`Inquiry::first`]), or everything that waits, through other processes, and reads

@@ -81,16 +81,31 @@ impl Seen {
         Ok(())
     }
 
-    /// The address that a unix socket is being connected to, by a call that waits in the first reading. The kernel does
-    /// not say it of the socket.
-    pub(super) fn connects_to(&self, fd: u32) -> Option<Endpoint> {
+    /// The address that a unix socket is being connected to, or that a datagram is being sent to, by a call that waits in the
+    /// first reading. The kernel does not say it of the socket. None if several calls have different ones.
+    pub(super) fn addressed(&self, fd: u32) -> Option<Endpoint> {
         let calls = &self.first.as_ref()?.links.calls;
-        let connects = |call: &&SystemCall| {
-            calls::name(call.number) == Some("connect") && call.arguments[0] as u32 == fd
+        let all = calls.iter().filter(|call| call.arguments[0] as u32 == fd);
+        let mut addresses = all.filter_map(|call| self.address_in(call));
+        let first = addresses.next()?;
+        addresses.all(|other| other == first).then_some(first)
+    }
+
+    /// The address of a unix socket in the arguments of a call.
+    fn address_in(&self, call: &SystemCall) -> Option<Endpoint> {
+        let target = self.target.as_ref();
+        let [_, second, third, _, fifth, sixth] = call.arguments;
+        let (address, len) = match calls::name(call.number)? {
+            "connect" => (second, third),
+            "sendto" => (fifth, sixth),
+            // `struct msghdr` begins with the address and its length.
+            "sendmsg" => {
+                (target.read_u64(second).ok()?, target.read_u32(second.checked_add(8)?).ok()?.into())
+            }
+            _ => return None,
         };
-        let [_, address, len, ..] = calls.iter().find(connects)?.arguments;
         // The upper half of an `int` argument has no meaning.
-        unix_address(self.target.as_ref(), address, u64::from(len as u32))
+        unix_address(target, address, u64::from(len as u32))
     }
 
     /// What was read, for analysis. None before the first reading.

@@ -49,13 +49,17 @@ pub enum Action {
     Signal,
     /// Ends: it is the task that others wait for.
     End,
+    /// Resumes a coroutine.
+    Resume,
+    /// Gives a value to the task that resumed it, or ends: it is the coroutine.
+    Yield,
     /// It can reach the object; what it will do with it is not known.
     Unknown,
 }
 
 impl Action {
     /// Every action with its name in files.
-    const NAMES: [(Action, &str); 8] = [
+    const NAMES: [(Action, &str); 10] = [
         (Action::Send, "send"),
         (Action::Receive, "receive"),
         (Action::Close, "close"),
@@ -63,6 +67,8 @@ impl Action {
         (Action::Done, "done"),
         (Action::Signal, "signal"),
         (Action::End, "end"),
+        (Action::Resume, "resume"),
+        (Action::Yield, "yield"),
         (Action::Unknown, "unknown"),
     ];
 

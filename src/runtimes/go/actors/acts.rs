@@ -46,6 +46,10 @@ impl Walk<'_, '_> {
                 self.act(path, at, Action::Signal, true);
             }
             Operation::Cancel => self.cancel(path),
+            Operation::Resume => {
+                let coroutine = argument(0);
+                self.act(path, coroutine, Action::Resume, true);
+            }
         }
         true
     }

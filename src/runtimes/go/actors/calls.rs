@@ -1,7 +1,7 @@
 //! What called functions do with the objects that goroutines wait for.
 //!
 //! Source: `src/runtime/chan.go`, `select.go`, `src/reflect/value.go`, `src/sync/waitgroup.go`, `cond.go`,
-//! `src/context/context.go` of Go 1.19 to 1.27.
+//! `src/context/context.go`, `src/runtime/coro.go` of Go 1.19 to 1.27.
 
 use rustc_hash::FxHashMap;
 
@@ -37,6 +37,8 @@ pub(super) enum Operation {
     Signal(u64),
     /// Cancels the context that the called closure captured.
     Cancel,
+    /// Resumes the coroutine that is the first argument.
+    Resume,
 }
 
 impl Operation {
@@ -56,6 +58,7 @@ impl Operation {
             "sync.runtime_notifyListNotifyOne" | "sync.runtime_notifyListNotifyAll" => {
                 Operation::Signal(NOTIFY)
             }
+            "runtime.coroswitch" => Operation::Resume,
             name if is_cancel(name) => Operation::Cancel,
             _ => return None,
         })
@@ -69,6 +72,7 @@ impl Operation {
             Operation::Select => Actions::of(Action::Send).and(Actions::of(Action::Receive)),
             Operation::Add => Actions::of(Action::Done),
             Operation::Signal(_) => Actions::of(Action::Signal),
+            Operation::Resume => Actions::of(Action::Resume),
             Operation::Cancel => Actions::of(Action::Cancel).and(Actions::of(Action::Close)),
         }
     }
@@ -103,6 +107,7 @@ impl Actions {
             Action::Cancel => 8,
             Action::Done => 16,
             Action::Signal => 32,
+            Action::Resume => 64,
             _ => 0,
         })
     }

@@ -81,8 +81,8 @@ impl Search<'_> {
         actors: &mut Vec<Found>,
     ) {
         // Who calls a function of package context cancels a context that it knows; that is read ahead or not at all.
-        const ACTIONS: [Action; 5] =
-            [Action::Send, Action::Receive, Action::Close, Action::Done, Action::Signal];
+        const ACTIONS: [Action; 6] =
+            [Action::Send, Action::Receive, Action::Close, Action::Done, Action::Signal, Action::Resume];
         if reach.objects.is_empty() {
             return;
         }
@@ -92,7 +92,7 @@ impl Search<'_> {
             if is_known || Objects::waits(&candidate.task, object, into) {
                 continue;
             }
-            let helps = self.objects.helps(object);
+            let helps = self.objects.may_help(object);
             let best = acting.iter().find_map(|(pc, actions)| {
                 let does = |action: &Action| helps.has(*action) && actions.has(*action);
                 Some((ACTIONS.into_iter().find(does)?, *pc))

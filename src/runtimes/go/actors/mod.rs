@@ -38,7 +38,7 @@ use super::holders::code::Text;
 use super::holders::stopped::Goroutines;
 use super::holders::{by_stack, candidates};
 use super::running::Stops;
-use super::scheduler::processors;
+use super::scheduler::{processors, threads};
 use super::stacks::Stack;
 use super::{Go, GoError};
 use crate::process::Target;
@@ -86,8 +86,10 @@ pub(super) fn find(
     let spans = known
         .chain(objects.addresses().map(|(address, _)| address).take(MAX_TRIED))
         .find_map(|known| Spans::find(&go.modules, &go.layouts, &mut memory, target, known));
-    // Ps have pointers that were noted for the collector, and others that are stale.
+    // Ps have pointers that were noted for the collector, and others that are stale. Ms remember what their goroutines waited
+    // for.
     goroutines.extend(go.globals.allp.map(|allp| processors(target, allp)).unwrap_or_default());
+    goroutines.extend(go.globals.allm.map(|allm| threads(target, allm, &go.offsets)).unwrap_or_default());
     let text = Text::new(&go.modules, target, go.build.minor);
     let mut search = Search {
         reader: Goroutines { go, target, options },

@@ -51,7 +51,7 @@ impl Reach {
 pub(super) struct Heap<'h> {
     /// None if the runtime's tables were not found.
     pub(super) spans: Option<&'h mut Spans>,
-    /// Addresses of goroutine structs and of the scheduler's Ps: they lead to everything and say nothing.
+    /// Addresses of goroutine structs and of the scheduler's Ps and Ms: they lead to everything and say nothing.
     pub(super) goroutines: &'h FxHashSet<u64>,
     pub(super) modules: &'h [Module],
     pub(super) offsets: &'h Offsets,
@@ -120,7 +120,7 @@ impl Heap<'_> {
         reach
     }
 
-    /// Is this a goroutine's struct, a P, or the record of its wait, which begins with the goroutine?
+    /// Is this a goroutine's struct, a P, an M, or the record of its wait, which begins with the goroutine?
     fn is_task(&self, memory: &mut PagedMemory<'_>, object: Object) -> bool {
         // Since Go 1.22, large objects with pointers begin behind a header (`mallocHeaderSize`).
         const HEADER: u64 = 8;

@@ -1,6 +1,6 @@
 //! The objects that are asked for, and what would help those who wait for them.
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::calls::Actions;
 use super::walk::Wanted;
@@ -19,6 +19,8 @@ pub(super) struct Objects {
     helps: FxHashMap<ObjectId, Actions>,
     /// Channels that are closed with a context, by its address.
     cancelled: FxHashMap<u64, Vec<u64>>,
+    /// The channels of contexts: only package context does anything to them.
+    of_contexts: FxHashSet<ObjectId>,
     /// Objects that are not asked for because there are too many.
     pub(super) left_out: usize,
 }
@@ -57,6 +59,7 @@ impl Objects {
     fn contexts(&mut self, into: &SnapshotBuilder) {
         const MAX_PARENTS: usize = 64;
         let contexts = &into.links.contexts;
+        self.of_contexts.extend(contexts.iter().filter_map(|context| context.object));
         for context in contexts {
             let object = context.object.and_then(|object| into.objects().get(object.index()));
             let Some(channel) = object.map(|object| object.address) else { continue };
@@ -125,6 +128,11 @@ impl Objects {
         self.helps.get(&object).copied().unwrap_or_default()
     }
 
+    /// What code anywhere in the program might do to help those who wait for an object.
+    pub(super) fn may_help(&self, object: ObjectId) -> Actions {
+        if self.of_contexts.contains(&object) { Actions::default() } else { self.helps(object) }
+    }
+
     /// Would this action of a task help someone else? A task that waits for an object cannot act on it first, unless
     /// it waits for something else at the same time.
     pub(super) fn may(&self, task: &Task, object: ObjectId, action: Action, into: &SnapshotBuilder) -> bool {
@@ -161,6 +169,7 @@ fn help(kind: ObjectKind, op: WaitOp) -> Actions {
         (ObjectKind::Channel, WaitOp::Send) => of(Action::Receive),
         (ObjectKind::WaitGroup, _) => of(Action::Done),
         (ObjectKind::Cond, _) => of(Action::Signal),
+        (ObjectKind::Coroutine, WaitOp::Resume) => of(Action::Resume),
         _ => Actions::default(),
     }
 }

@@ -15,6 +15,8 @@ pub(in super::super) struct LinkLayout {
     pub(super) g_timer: Option<usize>,
     /// `g.sleepWhen`, from 1.23 on: when.
     pub(super) g_sleep_when: Option<usize>,
+    /// `g.coroarg`, from 1.22 on: what a coroutine begins with.
+    pub(super) g_coroarg: Option<usize>,
     /// `hchan.timer`, from 1.23 on.
     pub(super) hchan_timer: Option<usize>,
     pub(super) heap: Option<HeapLayout>,
@@ -78,6 +80,7 @@ impl LinkLayout {
             timer: timer(&field),
             g_timer: field("g", "timer"),
             g_sleep_when: field("g", "sleepWhen"),
+            g_coroarg: field("g", "coroarg"),
             hchan_timer: field("hchan", "timer"),
             heap: heap(&field),
         }

@@ -1,5 +1,5 @@
 //! What leads from a waiting goroutine to its cause: the descriptor that it waits for, the system call that it is in,
-//! the timer that wakes it, the context that ends its wait.
+//! the timer that wakes it, the context that ends its wait, the coroutine that it resumed.
 //!
 //! All of it is found by reading: the goroutine's struct, then what it leads to, then the struct again. A goroutine
 //! that has moved meanwhile gets no edge.
@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 mod budget;
 mod calls;
 mod contexts;
+mod coroutines;
 mod descriptors;
 mod done;
 mod ends;
@@ -64,6 +65,7 @@ pub(super) fn find(
     };
     search.polls()?;
     search.sleeps()?;
+    search.coroutines()?;
     search.calls()?;
     search.timers()?;
     let ends = if options.actors.is_zero() { Vec::new() } else { search.ends(&options.ends)? };

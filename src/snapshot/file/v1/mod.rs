@@ -99,10 +99,11 @@ codes!(stack_status_code, stack_status, StackStatus {
 });
 codes!(wait_op_code, wait_op, WaitOp {
     Send = 0, Receive = 1, Lock = 2, ReadLock = 3, Wait = 4, Read = 5, Write = 6, Accept = 7, Connect = 8,
+    Resume = 9,
 });
 codes!(object_kind_code, object_kind, ObjectKind {
     Channel = 0, Mutex = 1, RwMutex = 2, WaitGroup = 3, Cond = 4, Semaphore = 5, Other = 6, Descriptor = 7,
-    Timer = 8, Futex = 9, Process = 10, Task = 11,
+    Timer = 8, Futex = 9, Process = 10, Task = 11, Coroutine = 12,
 });
 
 codes!(hold_kind_code, hold_kind, HoldKind { Exclusive = 0, Shared = 1, Perhaps = 2 });

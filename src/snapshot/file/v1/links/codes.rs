@@ -17,6 +17,7 @@ codes!(socket_state_code, socket_state, SocketState {
 codes!(timer_kind_code, timer_kind, TimerKind { Sleep = 0, Channel = 1 });
 codes!(action_code, action, Action {
     Unknown = 0, Send = 1, Receive = 2, Close = 3, Cancel = 4, Done = 5, Signal = 6, End = 7,
+    Resume = 8, Yield = 9,
 });
 codes!(certainty_code, certainty, Certainty { Sure = 0, Likely = 1, Perhaps = 2 });
 
