@@ -4,9 +4,8 @@ use std::collections::BTreeSet;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::chain::{self, Asked, Chain, Chains, FutureKind, Held, Moved, Wanted};
-use super::kinds;
-use super::names::Name;
+use super::chain::{self, Asked, Chain, Chains, Held, Moved, Wanted};
+use super::kinds::{self, FutureType};
 use super::owned::Scheduler;
 use super::places::{Places, function};
 use super::running::Thread;
@@ -38,16 +37,6 @@ struct Entry {
     function: FunctionId,
     stack: StackId,
     is_worker: bool,
-}
-
-/// What is known of the types of futures, by the index of the vtable.
-#[derive(Debug, Clone, Default)]
-pub(super) struct FutureType {
-    pub(super) name: Option<Name>,
-    /// Where the poll function is, as "program+0x1234".
-    pub(super) place: String,
-    /// What the debug information of an image, by its number, says.
-    pub(super) kind: Option<(usize, FutureKind)>,
 }
 
 /// Turns the headers of one reading into tasks.

@@ -1,9 +1,20 @@
 //! What is said of a task besides its id: its name, and what distinguishes it from others of that name.
 
-use super::convert::FutureType;
+use super::chain::FutureKind;
 use super::find::Vtable;
+use super::names::Name;
 use super::owned::{Kind, Scheduler};
 use super::scan::{Header, state};
+
+/// What is known of the types of futures, by the index of the vtable.
+#[derive(Debug, Clone, Default)]
+pub(super) struct FutureType {
+    pub(super) name: Option<Name>,
+    /// Where the poll function is, as "program+0x1234".
+    pub(super) place: String,
+    /// What the debug information of an image, by its number, says.
+    pub(super) kind: Option<(usize, FutureKind)>,
+}
 
 /// How a task is called: by its type, or by the place of its code and its size if the type has no name.
 pub(super) fn name(known: Option<&FutureType>, vtable: Option<&Vtable>, is_worker: bool) -> String {

@@ -28,7 +28,8 @@ mod scan;
 mod version;
 
 use chain::{Chains, Figures, Pool};
-use convert::{Converter, FutureType};
+use convert::Converter;
+use kinds::FutureType;
 use names::Name;
 use owned::{Kind, Scheduler};
 use scan::{Header, Known, state};

@@ -36,8 +36,6 @@ const SHARE: u64 = 250;
 const MAX_READ: usize = 1 << 16;
 /// Sets of labels that are remembered.
 const MAX_LABELS: usize = 1 << 16;
-/// Threads that polled tasks.
-const MAX_THREADS: usize = 1 << 16;
 
 /// Says whose moments are.
 pub(super) struct Attribution<'a> {
@@ -55,8 +53,6 @@ pub(super) struct Attribution<'a> {
     labels: FxHashMap<LabelKey, Option<LabelSetId>>,
     /// Headers as they are since the last refresh.
     headers: FxHashMap<u64, Option<Header>>,
-    /// Threads that polled tasks.
-    threads: FxHashSet<u32>,
     next_search_ns: u64,
 }
 
@@ -77,7 +73,6 @@ impl<'a> Attribution<'a> {
             names: FxHashMap::default(),
             labels: FxHashMap::default(),
             headers: FxHashMap::default(),
-            threads: FxHashSet::default(),
             next_search_ns: 0,
         };
         attribution.search()?;
@@ -193,19 +188,16 @@ impl<'a> Attribution<'a> {
         Owner::Task(SampledTask { runtime: self.runtime, entry, ..SampledTask::default() }, None)
     }
 
-    fn claim(&mut self, tid: u32, shown: Shown, at_ns: Option<u64>, into: &mut CodeBuilder) -> Option<Claim> {
+    fn claim(&mut self, shown: Shown, at_ns: Option<u64>, into: &mut CodeBuilder) -> Option<Claim> {
         let ((owner, labels_known), frames) = match shown {
             Shown::Poll(poll) => {
-                if self.threads.len() < MAX_THREADS {
-                    self.threads.insert(tid);
-                }
                 let (owner, labels_known) = self.owner(&poll, at_ns, into);
                 let is_task = matches!(owner, Owner::Task(..));
                 ((owner, labels_known), is_task.then_some(poll.frames))
             }
             // It may poll a task further out.
-            Shown::Unknown if self.threads.contains(&tid) => ((Owner::Unknown, false), None),
-            Shown::Unknown | Shown::Nothing => return None,
+            Shown::Unknown => ((Owner::Unknown, false), None),
+            Shown::Nothing => return None,
         };
         Some(Claim { owner, labels_known, stack: Vec::new(), frames, stack_status: StackStatus::Unknown })
     }
@@ -227,7 +219,7 @@ impl Attribute for Attribution<'_> {
     fn whose(&mut self, moment: &Moment<'_>, into: &mut CodeBuilder) -> Option<Claim> {
         let stack = StackBytes { base: moment.registers.sp, bytes: moment.stack };
         let shown = self.polls.find(NativeFrame::with_registers(&moment.registers), stack);
-        self.claim(moment.tid, shown, Some(moment.at_ns), into)
+        self.claim(shown, Some(moment.at_ns), into)
     }
 
     fn blocked(&mut self, tid: u32, _since_ns: u64, into: &mut CodeBuilder) -> Option<Claim> {
@@ -236,7 +228,7 @@ impl Attribute for Attribution<'_> {
         let bytes = some_of(self.target, at.sp);
         let stack = StackBytes { base: at.sp, bytes: &bytes };
         let shown = self.polls.find(NativeFrame::innermost(at.pc, at.sp, None), stack);
-        let claim = self.claim(tid, shown, None, into);
+        let claim = self.claim(shown, None, into);
         self.headers.clear();
         // Only if it has not run since may all this be put together.
         claim.filter(|_| self.target.blocked_at(tid) == Some(at))
