@@ -6,7 +6,6 @@ use super::exit::Exit;
 use crate::import::DumpError;
 use crate::process::TargetError;
 use crate::report::escape;
-use crate::sampler::SamplerError;
 use crate::session::record::RecordError;
 use crate::snapshot::file::FileError;
 use crate::source::{AddressError, SourceError};
@@ -205,20 +204,17 @@ fn exit_of(kind: ErrorKind) -> Exit {
 
 /// What helps if a process cannot be recorded.
 fn record_remedy(error: &RecordError) -> Vec<String> {
-    let mut remedy = match error {
+    match error {
         RecordError::Sampler(error) => error.remedy().to_vec(),
-        RecordError::NothingCovered { .. } => {
-            vec!["Its threads live too briefly for this rate: raise it with -F, or run as root".to_owned()]
-        }
+        RecordError::NothingCovered { .. } => vec![
+            "Its threads live too briefly for this rate: raise it with -F, or run as root".to_owned(),
+            "Without perf events: --mode wall reads all tasks at intervals".to_owned(),
+        ],
         RecordError::Empty => {
-            return vec!["It may only wait: --mode off-cpu shows how long its threads wait, --mode wall what its tasks wait for".to_owned()];
+            vec!["It may only wait: --mode off-cpu shows how long its threads wait, --mode wall what its tasks wait for".to_owned()]
         }
-        RecordError::Target(_) => return Vec::new(),
-    };
-    if !matches!(error, RecordError::Sampler(SamplerError::Options { .. } | SamplerError::Target(_))) {
-        remedy.push("Without perf events: --mode wall reads all tasks at intervals".to_owned());
+        RecordError::Target(_) => Vec::new(),
     }
-    remedy
 }
 
 /// What helps if a file cannot be read or written.

@@ -277,7 +277,7 @@ impl NativeStacks {
 }
 
 /// The memory of a stack from an address on: as much as is mapped of some pages.
-fn some_of(target: &dyn Target, sp: u64) -> Vec<u8> {
+pub(super) fn some_of(target: &dyn Target, sp: u64) -> Vec<u8> {
     const PAGE: u64 = 4096;
     let mut bytes = Vec::new();
     for nth in 0..BLOCKED_PAGES {

@@ -43,6 +43,8 @@ pub struct Claim {
     /// The stack, innermost first. Empty if it is the thread's own stack, which the caller unwinds with
     /// [`NativeStacks`](super::NativeStacks).
     pub stack: Vec<LocationId>,
+    /// Of the thread's own stack, these innermost frames are the task's: the others are of what runs it. None: all.
+    pub frames: Option<usize>,
     /// How far the stack can be trusted.
     pub stack_status: StackStatus,
 }

@@ -154,7 +154,7 @@ impl Findings {
             }
             (libc::ENOSYS, _) => "This kernel was built without perf events (CONFIG_PERF_EVENTS).",
             (libc::ENOENT | libc::EOPNOTSUPP, Event::Cycles) => {
-                "The processor's counters are not there; virtual machines often have none. Try: the event cpu-clock."
+                "The processor's counters are not there; virtual machines often have none. Try: --event cpu-clock."
             }
             (libc::EINVAL | libc::E2BIG, _) => {
                 "This kernel does not know something that loiter asks for. It takes Linux 4.8 or later."

@@ -159,6 +159,16 @@ impl NativeCode {
         (name, entry.map(|entry| entry.wrapping_add(loaded.image.bias)))
     }
 
+    /// The code with the same unwind entry as an address, a function or a part of one: where it begins, and its length in
+    /// bytes.
+    pub fn extent(&mut self, address: u64) -> Option<(u64, u64)> {
+        let number = self.image_at(address)?;
+        let loaded = self.images.get_mut(number)?;
+        loaded.need_cfi(&mut self.allowed);
+        let (start, len) = loaded.cfi()?.extent(loaded.in_file(address))?;
+        Some((start.wrapping_add(loaded.image.bias), len))
+    }
+
     /// What stands for the file of the code at an address: the path of its image, or `[anonymous]` and the like.
     pub fn file(&self, address: u64) -> &str {
         self.image(address).map_or_else(|| self.unfiled.name(address).1, |(path, _)| path)

@@ -155,7 +155,7 @@ impl Attribute for Attribution<'_> {
             Ran::Unknown => (Owner::Unknown, false),
         };
         let stack = self.names.locations(&trace.places, &mut self.tracer, into);
-        Some(Claim { owner, labels_known, stack, stack_status: trace.status })
+        Some(Claim { owner, labels_known, stack, frames: None, stack_status: trace.status })
     }
 
     fn blocked(&mut self, tid: u32, _since_ns: u64, into: &mut CodeBuilder) -> Option<Claim> {
@@ -167,7 +167,7 @@ impl Attribute for Attribution<'_> {
         let stack = self.names.locations(&found.places, &mut self.tracer, into);
         // Only if it has not run since may all this be put together.
         let still = self.target.blocked_at(tid) == Some(found.at);
-        still.then_some(Claim { owner, labels_known, stack, stack_status: found.status })
+        still.then_some(Claim { owner, labels_known, stack, frames: None, stack_status: found.status })
     }
 }
 

@@ -254,6 +254,7 @@ fn claim(owner: Owner) -> Claim {
         owner,
         labels_known: matches!(owner, Owner::Task(..)),
         stack: Vec::new(),
+        frames: None,
         stack_status: StackStatus::Unknown,
     }
 }

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::chain::{self, Asked, Chain, Chains, FutureKind, Held, Moved, Wanted};
-use super::names::Name;
-use super::owned::{Kind, Scheduler};
+use super::chain::{self, Asked, Chain, Chains, Held, Moved, Wanted};
+use super::kinds::{self, FutureType};
+use super::owned::Scheduler;
 use super::places::{Places, function};
 use super::running::Thread;
 use super::scan::{Header, Known, state};
@@ -39,16 +39,6 @@ struct Entry {
     is_worker: bool,
 }
 
-/// What is known of the types of futures, by the index of the vtable.
-#[derive(Debug, Clone, Default)]
-pub(super) struct FutureType {
-    pub(super) name: Option<Name>,
-    /// Where the poll function is, as "program+0x1234".
-    pub(super) place: String,
-    /// What the debug information of an image, by its number, says.
-    pub(super) kind: Option<(usize, FutureKind)>,
-}
-
 /// Turns the headers of one reading into tasks.
 pub(super) struct Converter<'a> {
     known: &'a Known,
@@ -69,7 +59,7 @@ pub(super) struct Converter<'a> {
     /// The number of its first task.
     pub(super) first: usize,
     entries: FxHashMap<u32, Entry>,
-    labels: FxHashMap<(u64, bool, bool), Option<LabelSetId>>,
+    labels: FxHashMap<kinds::LabelKey, Option<LabelSetId>>,
     places: Places<'a>,
     awaits: chain::Places,
     descriptors: BTreeSet<u32>,
@@ -349,15 +339,9 @@ impl<'a> Converter<'a> {
         if let Some(&known) = self.entries.get(&vtable) {
             return known;
         }
-        let known = self.types.get(&vtable);
-        let name = known.and_then(|known| known.name.as_ref());
         let is_worker = self.workers.contains(&vtable);
-        let text = match (name, known) {
-            (Some(name), _) => name.text.clone(),
-            (None, _) if is_worker => "tokio worker".to_owned(),
-            (None, Some(known)) => self.nameless(vtable, &known.place),
-            (None, None) => "future".to_owned(),
-        };
+        let known = self.known.vtables.get(vtable as usize);
+        let text = kinds::name(self.types.get(&vtable), known, is_worker);
         let function = function(&text, &mut into.code);
         let frame = into.code.frame(function, "", 0);
         let location = into.code.location(Location::in_source(vec![frame]));
@@ -367,37 +351,15 @@ impl<'a> Converter<'a> {
         entry
     }
 
-    /// A type without a name: by the place of its code, and by its size.
-    fn nameless(&self, vtable: u32, place: &str) -> String {
-        let vtable = self.known.vtables.get(vtable as usize);
-        let size = vtable.map_or(0, |vtable| vtable.trailer.saturating_sub(vtable.stage()));
-        let what = if vtable.is_some_and(|vtable| vtable.is_blocking()) { "closure" } else { "future" };
-        format!("{what} of {place} ({size} bytes)")
-    }
-
     /// The runtime, where there are several; the kind of task, if it is unusual; that it was aborted.
     fn labels(&mut self, header: &Header, into: &mut SnapshotBuilder) -> Option<LabelSetId> {
-        let blocking = self.known.of(header).is_some_and(|vtable| vtable.is_blocking());
-        let key = (header.owner, blocking, header.has(state::CANCELLED));
+        let key = kinds::label_key(header, self.known.of(header));
         if let Some(&known) = self.labels.get(&key) {
             return known;
         }
-        let scheduler = self.schedulers.iter().find(|scheduler| scheduler.owner == header.owner);
-        let runtime = scheduler
-            .filter(|_| self.schedulers.len() > 1)
-            .map(|scheduler| format!("{} {}", scheduler.kind.name(), scheduler.owner));
-        let kind = match (blocking, scheduler.map(|scheduler| scheduler.kind)) {
-            (true, _) => Some("blocking"),
-            (_, Some(Kind::LocalSet)) => Some("local"),
-            _ => None,
-        };
-        let pairs = [
-            key.2.then_some(("cancelled", "yes")),
-            kind.map(|kind| ("kind", kind)),
-            runtime.as_deref().map(|runtime| ("runtime", runtime)),
-        ];
-        let pairs: Vec<_> = pairs.into_iter().flatten().collect();
-        let set = (!pairs.is_empty()).then(|| into.code.labels(pairs));
+        let pairs = kinds::labels(key, self.schedulers);
+        let pairs = pairs.iter().map(|(name, value)| (*name, value.as_str()));
+        let set = (pairs.len() > 0).then(|| into.code.labels(pairs));
         self.labels.insert(key, set);
         set
     }

@@ -10,7 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::process::{Image, Target, TargetError};
-use crate::runtimes::{Attached, FoundRuntimes, Pause, ReadOptions};
+use crate::runtimes::{Attached, Attribute, FoundRuntimes, Pause, ReadOptions};
 use crate::snapshot::{RuntimeInfo, SnapshotBuilder, Worker};
 use crate::symbols::native::NativeCode;
 use crate::{Result, snapshot};
@@ -18,16 +18,19 @@ use crate::{Result, snapshot};
 mod chain;
 mod convert;
 mod find;
+mod kinds;
 mod names;
 mod owned;
 mod places;
 mod running;
+mod sampling;
 mod scan;
 mod version;
 mod workers;
 
 use chain::{Chains, Figures, Pool};
-use convert::{Converter, FutureType};
+use convert::Converter;
+use kinds::FutureType;
 use names::Name;
 use owned::{Kind, Scheduler};
 use scan::{Header, Known, state};
@@ -164,7 +167,7 @@ impl Tokio {
     }
 
     /// The vtables of the jobs of the blocking pools that are workers of multi-thread runtimes.
-    fn workers(&self, headers: &[Header], learned: &Learned) -> FxHashSet<u32> {
+    fn workers(&self, headers: &[Header], learned: &Learned, schedulers: &[Scheduler]) -> FxHashSet<u32> {
         let named: FxHashSet<u32> = learned
             .types
             .iter()
@@ -175,7 +178,7 @@ impl Tokio {
             return named;
         }
         // Without names: a runtime starts its workers before anything else, and they run for as long as it exists.
-        let workers: usize = learned.schedulers.iter().map(|scheduler| scheduler.queues.len()).sum();
+        let workers: usize = schedulers.iter().map(|scheduler| scheduler.queues.len()).sum();
         let mut jobs: FxHashMap<u32, (u64, usize)> = FxHashMap::default();
         let blocking = |header: &&Header| header.owner == 0 && header.has(state::RUNNING);
         for header in headers.iter().filter(blocking) {
@@ -280,7 +283,7 @@ impl Attached for Tokio {
         let (missing, lines) = self.coverage(&before, &learned.schedulers, &scan.headers);
         into.header.reading.missing += missing;
         self.learn(target, &scan.headers, options, learned)?;
-        let workers = self.workers(&scan.headers, learned);
+        let workers = self.workers(&scan.headers, learned, &learned.schedulers);
         if let Some(info) = into.header.runtimes.get_mut(usize::from(runtime)) {
             info.provenance.truncate(1);
             info.provenance.extend(lines);
@@ -319,6 +322,14 @@ impl Attached for Tokio {
             learned.stuck = scan.headers.iter().map(|header| (header.address, header.id)).collect();
         }
         Ok(())
+    }
+
+    fn attribution<'a>(
+        &'a self,
+        target: &'a dyn Target,
+        runtime: u8,
+    ) -> Result<Option<Box<dyn Attribute + 'a>>> {
+        Ok(Some(Box::new(sampling::Attribution::new(self, target, runtime)?)))
     }
 }
 

@@ -42,7 +42,7 @@ pub(super) mod state {
 }
 
 /// A task's header, with what its vtable says where to find.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Header {
     pub(super) address: u64,
     pub(super) state: u64,

@@ -36,6 +36,16 @@ pub(super) struct Found {
     pub(super) stack_status: StackStatus,
 }
 
+impl Found {
+    /// Keeps only the innermost frames of a thread's own stack, which are the task's. They are all of them.
+    fn keep(&mut self, frames: Option<usize>) {
+        if let Some(frames) = frames.filter(|&frames| frames <= self.stack.len()) {
+            self.stack.truncate(frames);
+            self.stack_status = StackStatus::Complete;
+        }
+    }
+}
+
 impl<'a> Attribution<'a> {
     /// `start_ns`: the start of the recording, CLOCK_MONOTONIC. `began`: what the kernel told the program when it began.
     ///
@@ -157,6 +167,7 @@ impl<'a> Attribution<'a> {
     pub(super) fn find(&mut self, moment: &Moment<'_>, builder: &mut RecordingBuilder) -> Found {
         let claim = self.runtimes.iter_mut().find_map(|runtime| runtime.whose(moment, &mut builder.code));
         self.missed += u64::from(claim.as_ref().is_some_and(Claim::misses_something));
+        let frames = claim.as_ref().and_then(|claim| claim.frames);
         let mut found = match claim {
             Some(claim) => of_runtime(claim, builder),
             None => Found {
@@ -168,6 +179,7 @@ impl<'a> Attribution<'a> {
         };
         if found.stack.is_empty() {
             (found.stack, found.stack_status) = self.native.stack(moment, &mut builder.code);
+            found.keep(frames);
         }
         self.cut(&mut found, moment.at_ns, builder);
         let kernel = self.native.kernel(moment.kernel_chain, &mut builder.code);
@@ -197,7 +209,14 @@ impl<'a> Attribution<'a> {
     ) -> Option<Found> {
         let mut runtimes = self.runtimes.iter_mut();
         if let Some(claim) = runtimes.find_map(|runtime| runtime.blocked(tid, since_ns, &mut builder.code)) {
-            return Some(of_runtime(claim, builder));
+            let frames = claim.frames;
+            let mut found = of_runtime(claim, builder);
+            if found.stack.is_empty() {
+                (found.stack, found.stack_status) =
+                    self.native.blocked(self.target, tid, &mut builder.code)?;
+                found.keep(frames);
+            }
+            return Some(found);
         }
         let (stack, stack_status) = self.native.blocked(self.target, tid, &mut builder.code)?;
         Some(Found { whose: Whose::Native, labels: None, stack, stack_status })

@@ -129,7 +129,9 @@ impl Drain {
 
     /// What was drained next, or an empty batch if nothing comes for a while.
     pub(super) fn next(&mut self) -> Batch {
-        let next = self.ahead.pop_front().map_or_else(|| self.batches.recv_timeout(self.shared.pace()), Ok);
+        // A batch comes at each pace, an empty one, too: to wake up just before it comes would cost as much again.
+        let patience = self.shared.pace().saturating_mul(4);
+        let next = self.ahead.pop_front().map_or_else(|| self.batches.recv_timeout(patience), Ok);
         match next {
             Ok(batch) => {
                 self.shared.waiting.fetch_sub(batch.bytes(), Ordering::AcqRel);

@@ -167,6 +167,9 @@ impl<'a> Recorder<'a> {
             Recorded::Process(pid) => {
                 let target = process::open_pid(pid).map_err(crate::Error::from)?;
                 let readable = find_runtimes(target.as_ref(), options)?;
+                if let Some(readable) = &readable {
+                    readable.prepare(target.as_ref());
+                }
                 Some((target, readable))
             }
             Recorded::Program(_) => None,

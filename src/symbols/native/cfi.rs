@@ -89,6 +89,11 @@ impl Cfi {
         self.found(address).map(|found| found.initial_address())
     }
 
+    /// Where that code begins, and how long it is, bytes.
+    pub(super) fn extent(&self, address: u64) -> Option<(u64, u64)> {
+        self.found(address).map(|found| (found.initial_address(), found.len()))
+    }
+
     /// The rules at an address: that of `pc`, or of the call before it.
     pub(super) fn rules(
         &self,
