@@ -1,7 +1,7 @@
 //! Reading a live Tokio program with 100,000 and 1,000,000 idle tasks with their await chains: the first reading, which reads
-//! the debug information, and later ones.
+//! the debug information, and later ones; beside them what Tokio's own task dump takes in the same program.
 //!
-//! Builds the fixture: as `cargo build` does, and optimised.
+//! Builds the fixture: as `cargo build` does, optimised, and with task dumps. `LOITER_BENCH_TASKS` chooses one number of tasks.
 #![allow(clippy::unwrap_used, missing_docs, reason = "a bench may panic")]
 
 use std::hint::black_box;
@@ -18,23 +18,40 @@ use common::{TokioFixture, TokioFlavour};
 
 fn tokio(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("tokio");
-    group.sample_size(10).measurement_time(Duration::from_secs(10));
-    for flavour in [TokioFlavour::Dev, TokioFlavour::Full] {
-        for (name, count) in [("100k", 100_000), ("1M", 1_000_000)] {
-            let about = format!("{name} {flavour:?}");
-            let mut fixture = TokioFixture::start("1.54.1", flavour, &[&format!("many={count}")]);
+    group.sample_size(10).measurement_time(Duration::from_secs(5));
+    let chosen = std::env::var("LOITER_BENCH_TASKS").ok();
+    for count in [100_000, 1_000_000] {
+        if chosen.as_ref().is_some_and(|chosen| *chosen != count.to_string()) {
+            continue;
+        }
+        for (flavour, subject) in [
+            (TokioFlavour::Dev, "many"),
+            (TokioFlavour::Full, "many"),
+            (TokioFlavour::Full, "deep"),
+            (TokioFlavour::Dump, "deep"),
+        ] {
+            let about = format!("{count} {subject} {flavour:?}");
+            let mut fixture = TokioFixture::start("1.54.1", flavour, &[&format!("{subject}={count}")]);
             assert_eq!(fixture.crowd().0.len(), count);
             let target = process::open_pid(fixture.pid()).unwrap();
             let options = ReadOptions::default();
-            group.bench_function(format!("first reading {about}"), |bencher| {
+            group.bench_function(format!("first {about}"), |bencher| {
                 bencher.iter(|| black_box(runtimes::snapshot(target.as_ref(), &options).unwrap()));
             });
             let readable = Readable::find(target.as_ref()).unwrap();
             readable.read(target.as_ref(), &options).unwrap();
             for pause in [Pause::Nothing, Pause::Everything] {
                 let options = ReadOptions { pause, ..options.clone() };
-                group.bench_function(format!("again {about}, pause {pause:?}"), |bencher| {
+                group.bench_function(format!("again {about} {pause:?}"), |bencher| {
                     bencher.iter(|| black_box(readable.read(target.as_ref(), &options).unwrap()));
+                });
+            }
+            if flavour == TokioFlavour::Dump {
+                group.bench_function(format!("Handle::dump {about}"), |bencher| {
+                    bencher.iter_custom(|times| {
+                        let ns = |_| fixture.fixture.ask("dump_time")["ns"].as_u64().unwrap();
+                        Duration::from_nanos((0..times).map(ns).sum())
+                    });
                 });
             }
         }

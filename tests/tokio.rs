@@ -244,6 +244,26 @@ quick! {
     tokio_1_54_unstable: 8,
 }
 
+/// The others: one build for each flavour that is in none of these and, with `LOITER_TOKIO=all`, every version with every
+/// flavour.
+#[test]
+#[ignore = "needs LOITER_MATRIX=full"]
+fn more_flavours() {
+    let is_quick = |pair: &(&str, TokioFlavour)| QUICK.contains(pair);
+    let pairs =
+        TOKIO_VERSIONS.iter().flat_map(|version| TokioFlavour::ALL.map(|flavour| (*version, flavour)));
+    let mut others: Vec<_> = pairs.filter(|pair| !is_quick(pair)).collect();
+    if !std::env::var("LOITER_TOKIO").is_ok_and(|value| value == "all") {
+        let newest = |flavour: TokioFlavour| QUICK.iter().all(|(_, quick)| *quick != flavour);
+        others.retain(|(version, flavour)| *version == "1.54.1" && newest(*flavour));
+    }
+    let failed: Vec<_> = others
+        .into_iter()
+        .filter(|(version, flavour)| std::panic::catch_unwind(|| check(version, *flavour)).is_err())
+        .collect();
+    assert_eq!(failed, []);
+}
+
 #[test]
 fn tasks_that_stay_are_in_every_snapshot_while_others_come_and_go() {
     let stay = amount("LOITER_TOKIO_TASKS", 20_000, 100_000);

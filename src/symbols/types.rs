@@ -120,9 +120,9 @@ pub struct Variant {
 }
 
 impl Variants {
-    /// The variant for a value of the discriminant.
-    pub fn of(&self, value: u64) -> Option<&Variant> {
-        let exact = self.list.iter().find(|variant| variant.value == Some(value));
+    /// The variant for a value of the discriminant. None stands for a value that no variant has for itself.
+    pub fn of(&self, value: Option<u64>) -> Option<&Variant> {
+        let exact = self.list.iter().find(|variant| value.is_some() && variant.value == value);
         exact.or_else(|| self.list.iter().find(|variant| variant.value.is_none()))
     }
 }
@@ -262,7 +262,7 @@ impl Types {
         if found.is_some() {
             return found;
         }
-        let others = self.spend(|types, patience| types.units_like(home, patience))?;
+        let others = self.units_like(home)?;
         others.into_iter().find_map(|unit| self.named_in(unit, name, &name_of, &full))
     }
 
@@ -411,7 +411,7 @@ impl Types {
         let (scope, name) = machine.name.get(..end)?.rsplit_once("::{")?;
         // The type of `{async_fn#0}` is `{async_fn_env#0}`.
         let body = format!("{{{}}}", name.split_once('}')?.0.replace("_env#", "#"));
-        let others = self.units_like(home, patience)?;
+        let others = self.units_like(home)?;
         for unit_offset in std::iter::once(home).chain(others) {
             patience.check()?;
             let Some(indexed) = self.indexed(unit_offset, patience) else { continue };
@@ -428,26 +428,8 @@ impl Types {
     }
 
     /// The other units of the same crate: the code of a function may be in another one than its types.
-    fn units_like(&self, home: usize, patience: &mut Patience) -> Option<Vec<usize>> {
-        let dwarf = self.sections.dwarf();
-        let name = |offset: usize| {
-            let unit = units::unit(&self.sections, &dwarf, offset, None)?;
-            let name = unit.name.map(|name| name.to_string_lossy().into_owned())?;
-            // "src/main.rs/@/api.2e181165d5c58bca-cgu.00"
-            Some(name.rsplit_once("-cgu.")?.0.to_owned())
-        };
-        let Some(own) = name(home) else { return Some(Vec::new()) };
-        let mut found = Vec::new();
-        for &offset in self.units.as_ref()?.offsets() {
-            patience.check()?;
-            if found.len() >= MAX_SIBLINGS {
-                break;
-            }
-            if offset != home && name(offset).as_ref() == Some(&own) {
-                found.push(offset);
-            }
-        }
-        Some(found)
+    fn units_like(&self, home: usize) -> Option<Vec<usize>> {
+        Some(self.units.as_ref()?.like(home).take(MAX_SIBLINGS).collect())
     }
 
     /// The index of the unit at an offset.

@@ -1,10 +1,13 @@
 //! Turns headers into tasks of the model.
 
 use std::collections::BTreeSet;
+use std::num::NonZeroUsize;
+use std::rc::Rc;
+use std::sync::Arc;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::chain::{self, Asked, Chain, Chains, Held, Moved, Wanted};
+use super::chain::{self, Asked, Chains, Found, FoundChains, HeldLock, Ready, Wanted};
 use super::kinds::{self, FutureType};
 use super::owned::Scheduler;
 use super::places::{Places, function};
@@ -15,8 +18,8 @@ use crate::code::{FunctionId, LabelSetId, Location, StackId, StrId};
 use crate::process::{Target, TargetError};
 use crate::runtimes::ReadOptions;
 use crate::snapshot::{
-    Action, Actor, Branch, By, Certainty, Hold, ObjectId, ObjectKind, SnapshotBuilder, Span, StackStatus,
-    Task, TaskState, Timer, TimerKind, TimerState, Wait, WaitClass,
+    Action, Actor, By, Certainty, Hold, ObjectId, ObjectKind, SnapshotBuilder, StackStatus, Task, TaskState,
+    Timer, TimerKind, TimerState, Wait, WaitClass,
 };
 
 /// The reason of a task that nothing can wake.
@@ -27,9 +30,8 @@ const NOT_JOINED: &str = "finished, not joined";
 /// Branches of all tasks that are kept.
 const MAX_BRANCHES: usize = 1 << 22;
 
-/// Tasks whose memory is read at a time. Most time is saved with few already, and a task that runs meanwhile has to be read
-/// again.
-const AT_A_TIME: usize = 128;
+/// Tasks whose chains are read at a time: they are in memory until they are converted.
+const AT_A_TIME: usize = 64 << 10;
 
 /// What is known of the type of a task's future, with the ids of one snapshot.
 #[derive(Debug, Clone, Copy)]
@@ -54,6 +56,8 @@ pub(super) struct Converter<'a> {
     pub(super) chains: &'a mut [Chains],
     /// Nothing moves.
     pub(super) still: bool,
+    /// Threads that read chains.
+    pub(super) readers: NonZeroUsize,
     target: &'a dyn Target,
     runtime: u8,
     /// The number of its first task.
@@ -62,11 +66,15 @@ pub(super) struct Converter<'a> {
     labels: FxHashMap<kinds::LabelKey, Option<LabelSetId>>,
     places: Places<'a>,
     awaits: chain::Places,
+    /// Chains by the image and the number there.
+    ready: FxHashMap<(usize, u32), Rc<Ready>>,
     descriptors: BTreeSet<u32>,
     /// Locks that tasks may hold, with the numbers of the tasks, in order.
-    held: Vec<(usize, Held)>,
+    held: Vec<(usize, HeldLock)>,
     branches_left_out: bool,
     no_waker: Option<StrId>,
+    /// Kept for the next task.
+    waits: Vec<Wait>,
 }
 
 impl<'a> Converter<'a> {
@@ -86,6 +94,7 @@ impl<'a> Converter<'a> {
             threads: FxHashMap::default(),
             chains: &mut [],
             still: false,
+            readers: NonZeroUsize::MIN,
             target,
             stuck,
             runtime,
@@ -94,46 +103,56 @@ impl<'a> Converter<'a> {
             labels: FxHashMap::default(),
             places: Places::new(target),
             awaits: chain::Places::default(),
+            ready: FxHashMap::default(),
             descriptors: BTreeSet::new(),
             held: Vec::new(),
             branches_left_out: false,
             no_waker: None,
+            waits: Vec::new(),
         }
     }
 
     /// Adds tasks.
     pub(super) fn tasks(&mut self, headers: &[Header], into: &mut SnapshotBuilder) {
         for headers in headers.chunks(AT_A_TIME) {
-            for (header, chain) in headers.iter().zip(self.chains(headers)) {
+            let (chains, which) = self.chains(headers);
+            for (header, which) in headers.iter().zip(which) {
+                let chain = which.and_then(|(image, nth)| Some((image, chains.get(image)?, nth)));
                 self.task(header, chain, into);
             }
         }
     }
 
-    /// Where tasks await, and what for, of those of which it is known.
-    fn chains(&mut self, headers: &[Header]) -> Vec<Result<Option<Chain>, Moved>> {
-        let mut chains: Vec<_> = headers.iter().map(|_| Ok(None)).collect();
-        for (number, image) in self.chains.iter_mut().enumerate() {
-            let mut places = Vec::new();
-            let mut asked = Vec::new();
-            for (place, header) in headers.iter().enumerate() {
-                let kind = self.types.get(&header.vtable).and_then(|known| known.kind.as_ref());
-                let (Some((of, kind)), Some(vtable)) = (kind, self.known.of(header)) else { continue };
-                let is_wanted = matches!(state_of(header), TaskState::Waiting | TaskState::Runnable);
-                if is_wanted && *of == number {
-                    places.push(place);
-                    asked.push(Asked { kind, header, vtable });
-                }
-            }
-            for (place, chain) in places.into_iter().zip(image.chains(&asked, self.target, self.still)) {
-                chains[place] = chain;
-            }
-        }
-        chains
+    /// Reads the chains of tasks, so that it is quicker later.
+    pub(super) fn rehearse(&mut self, headers: &[Header]) {
+        let _ = self.chains(headers);
     }
 
-    /// Adds a task.
-    fn task(&mut self, header: &Header, chain: Result<Option<Chain>, Moved>, into: &mut SnapshotBuilder) {
+    /// Where tasks await, and what for, for each image; and which chain of which image is that of each task.
+    fn chains(&mut self, headers: &[Header]) -> (Vec<FoundChains>, Vec<Option<(usize, usize)>>) {
+        let mut asked: Vec<Vec<Asked<'_>>> = self.chains.iter().map(|_| Vec::new()).collect();
+        let mut which = vec![None; headers.len()];
+        for (header, which) in headers.iter().zip(&mut which) {
+            let kind = self.types.get(&header.vtable).and_then(|known| known.kind.as_ref());
+            let (Some((image, kind)), Some(vtable)) = (kind, self.known.of(header)) else { continue };
+            let is_wanted = matches!(state_of(header), TaskState::Waiting | TaskState::Runnable);
+            if let Some(asked) = asked.get_mut(*image).filter(|_| is_wanted) {
+                *which = Some((*image, asked.len()));
+                asked.push(Asked { kind, header, vtable });
+            }
+        }
+        let (target, still, readers) = (self.target, self.still, self.readers);
+        let images = self.chains.iter_mut().zip(&asked);
+        (images.map(|(image, asked)| image.chains(asked, target, still, readers)).collect(), which)
+    }
+
+    /// Adds a task. `chain`: the image, its chains, and the number of the task's.
+    fn task(
+        &mut self,
+        header: &Header,
+        chain: Option<(usize, &FoundChains, usize)>,
+        into: &mut SnapshotBuilder,
+    ) {
         if self.known.of(header).is_none() {
             return;
         }
@@ -153,13 +172,22 @@ impl<'a> Converter<'a> {
             stack_status: StackStatus::Unknown,
             ..Task::default()
         };
-        match chain {
-            Ok(Some(chain)) => self.add_chain(&mut task, chain, into),
-            Ok(None) => {}
-            Err(Moved) => {
+        let found = chain.and_then(|(image, all, nth)| Some((image, all, all.each.get(nth)?)));
+        match found {
+            Some((image, all, Found::Known(number, begin))) => {
+                if let Some(ready) = self.known_chain(image, *number, &task, into) {
+                    self.add_chain(&mut task, &ready, all.kept.get(*begin..).unwrap_or_default(), into);
+                }
+            }
+            Some((.., Found::Own(template, kept))) => {
+                let ready = self.ready(template, &task, into);
+                self.add_chain(&mut task, &ready, kept, into);
+            }
+            Some((.., Found::Moved)) => {
                 task.stack_status = StackStatus::Torn;
                 into.header.reading.torn += 1;
             }
+            Some((.., Found::Unknown)) | None => {}
         }
         if state == TaskState::Waiting {
             self.wakers(&mut task, header, into);
@@ -184,73 +212,61 @@ impl<'a> Converter<'a> {
         }
     }
 
-    /// Where it awaits, and what for.
-    fn add_chain(&mut self, task: &mut Task, chain: Chain, into: &mut SnapshotBuilder) {
-        let places = &mut self.awaits;
-        let awaits = chain.awaits.iter().filter_map(|at| places.location(at, &mut into.code));
-        let mut locations: Vec<_> = awaits.collect();
-        // What is around the outermost async function has no line.
-        let entry = task.entry.map_or("", |entry| into.code.function_name(entry));
-        if chain.awaits.last().is_none_or(|outermost| outermost.name() != entry) {
-            locations.extend(task.stack.map_or(&[] as &[_], |stack| into.code.stack_at(stack)));
+    /// The chain with a number in an image, which all tasks of a type have.
+    fn known_chain(
+        &mut self,
+        image: usize,
+        number: u32,
+        task: &Task,
+        into: &mut SnapshotBuilder,
+    ) -> Option<Rc<Ready>> {
+        if let Some(known) = self.ready.get(&(image, number)) {
+            return Some(Rc::clone(known));
         }
-        if !locations.is_empty() {
-            task.stack = Some(into.code.stack(locations));
-        }
-        task.stack_status = chain.status;
-        let row = into.task_count();
-        self.held.extend(chain.held.into_iter().map(|held| (row, held)));
-        let Some(leaf) = chain.leaf.filter(|_| task.state == TaskState::Waiting) else { return };
-        task.reason = Some(into.code.string(&leaf.reason));
-        task.wait_class = leaf.class;
-        if into.room_for_waits(leaf.objects.len()) {
-            let waits: Vec<Wait> = leaf.objects.iter().map(|wanted| self.wait(wanted, into)).collect();
-            task.waits = into.waits(waits);
-        }
-        self.branches(task, &leaf.branches, into);
+        let template = Arc::clone(self.chains.get(image)?.template(number)?);
+        let ready = Rc::new(self.ready(&template, task, into));
+        self.ready.insert((image, number), Rc::clone(&ready));
+        Some(ready)
     }
 
-    /// Adds the futures that a task, which is about to be added, polls together.
-    fn branches(&mut self, task: &Task, branches: &[chain::Branch], into: &mut SnapshotBuilder) {
-        if into.links.branches.len().saturating_add(branches.len()) > MAX_BRANCHES {
+    fn ready(&mut self, template: &Arc<chain::Template>, task: &Task, into: &mut SnapshotBuilder) -> Ready {
+        let entry = task.entry.map_or(String::new(), |entry| into.code.function_name(entry).to_owned());
+        Ready::of(template, (entry.as_str(), task.stack), &mut self.awaits, &mut into.code)
+    }
+
+    /// Where it awaits, and what for.
+    fn add_chain(&mut self, task: &mut Task, ready: &Ready, kept: &[u64], into: &mut SnapshotBuilder) {
+        task.stack = ready.stack;
+        task.stack_status = ready.status;
+        let row = into.task_count();
+        self.held.extend(ready.held(kept).map(|held| (row, held)));
+        let Some((reason, class)) = ready.wait.filter(|_| task.state == TaskState::Waiting) else { return };
+        (task.reason, task.wait_class) = (Some(reason), class);
+        let objects = ready.objects();
+        if into.room_for_waits(objects.len()) {
+            let mut waits = std::mem::take(&mut self.waits);
+            waits.extend(objects.iter().map(|wanted| self.wait(wanted, kept, into)));
+            task.waits = into.waits(waits.drain(..));
+            self.waits = waits;
+        }
+        if into.links.branches.len().saturating_add(ready.branch_count()) > MAX_BRANCHES {
             self.branches_left_out = true;
             return;
         }
-        let row = u32::try_from(into.task_count()).unwrap_or(u32::MAX);
-        for (branch, number) in branches.iter().zip(0..) {
-            let locations: Vec<_> =
-                branch.awaits.iter().filter_map(|at| self.awaits.location(at, &mut into.code)).collect();
-            let part = |(first, len): (usize, usize)| {
-                let (first, len) = (u32::try_from(first).ok()?, u32::try_from(len).ok()?);
-                let start = task.waits.start.checked_add(first)?;
-                let span = Span { start, len };
-                (span.end() <= task.waits.end()).then_some(span)
-            };
-            let added = Branch {
-                task: row,
-                number,
-                depth: branch.depth,
-                nth: branch.nth,
-                of: branch.of,
-                stack: (!locations.is_empty()).then(|| into.code.stack(locations)),
-                stack_status: branch.status,
-                reason: Some(into.code.string(&branch.reason)),
-                wait_class: branch.class,
-                waits: part(branch.objects).unwrap_or_default(),
-            };
-            into.links.branches.push(added);
-        }
+        let row = u32::try_from(row).unwrap_or(u32::MAX);
+        into.links.branches.extend(ready.branches(row, task.waits));
     }
 
-    fn wait(&mut self, wanted: &Wanted, into: &mut SnapshotBuilder) -> Wait {
-        let object = into.object(wanted.kind, wanted.address, |_| wanted.channel);
+    fn wait(&mut self, wanted: &Wanted, kept: &[u64], into: &mut SnapshotBuilder) -> Wait {
+        let address = wanted.address.of(kept);
+        let object = into.object(wanted.kind, address, |_| wanted.channel.map(|channel| channel.of(kept)));
         into.count_waiter(object, wanted.op);
         if wanted.kind == ObjectKind::Timer {
-            let state = wanted.deadline_ns.map_or(TimerState::Unknown, TimerState::At);
+            let state = wanted.deadline_ns(kept).map_or(TimerState::Unknown, TimerState::At);
             into.links.timers.push(Timer { object, kind: TimerKind::Sleep, state, period_ns: 0 });
         }
         if wanted.kind == ObjectKind::Descriptor {
-            self.descriptors.extend(u32::try_from(wanted.address));
+            self.descriptors.extend(u32::try_from(address));
         }
         Wait { op: wanted.op, object }
     }
@@ -284,8 +300,7 @@ impl<'a> Converter<'a> {
             let mut holds: Vec<Hold> = Vec::new();
             for (_, held) in of_task {
                 let Some(&object) = locks.get(&(held.kind, held.lock)) else { continue };
-                let location = self.awaits.location(&held.at, &mut into.code);
-                holds.push(Hold { object, how: held.how, location });
+                holds.push(Hold { object, how: held.how, location: held.location });
             }
             if let (Some((row, _)), false) = (of_task.first(), holds.is_empty()) {
                 into.task_mut(*row).holds = into.holds(holds);

@@ -36,6 +36,8 @@ use owned::{Kind, Scheduler};
 use scan::{Header, Known, state};
 use version::Version;
 
+/// Tasks of one type whose chains are read before a reading that stops the program.
+const REHEARSED: usize = 256;
 /// `OwnedTasks` has counts from this minor version on.
 const COUNTS_SINCE: u32 = 36;
 
@@ -261,10 +263,23 @@ impl Attached for Tokio {
         Ok(all.headers.iter().filter(|header| !header.has(state::COMPLETE)).count() as u64)
     }
 
-    /// Reads debug information.
+    /// Reads debug information, and finds out which ways chains go: of some tasks of each type.
     fn prepare(&self, target: &dyn Target, options: &ReadOptions) -> Result<()> {
-        let scan = scan::scan(target, &self.known, options.threads)?;
-        Ok(self.learn(target, &scan.headers, options, &mut self.learned())?)
+        let mut scan = scan::scan(target, &self.known, options.threads)?;
+        let mut learned = self.learned();
+        self.learn(target, &scan.headers, options, &mut learned)?;
+        let Learned { types, schedulers, chains, .. } = &mut *learned;
+        let mut of_type: FxHashMap<u32, usize> = FxHashMap::default();
+        scan.headers.retain(|header| {
+            let seen = of_type.entry(header.vtable).or_default();
+            *seen += 1;
+            *seen <= REHEARSED
+        });
+        let mut converter = Converter::new(target, &self.known, types, schedulers, &[], 0);
+        converter.chains = chains.as_mut().map_or(&mut [] as &mut [_], |chains| chains);
+        converter.readers = options.threads;
+        converter.rehearse(&scan.headers);
+        Ok(())
     }
 
     fn read(
@@ -299,6 +314,7 @@ impl Attached for Tokio {
         let is_blind = schedulers.is_empty() && types.values().all(|known| known.name.is_none());
         let mut converter = Converter::new(target, &self.known, types, schedulers, &stuck, runtime);
         converter.chains = chains;
+        converter.readers = options.threads;
         converter.still = target.is_static() || options.pause == Pause::Everything;
         // Workers are always running, and hidden: their threads are not asked for.
         let runs = |header: &&Header| header.has(state::RUNNING) && !workers.contains(&header.vtable);

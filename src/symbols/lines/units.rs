@@ -7,6 +7,8 @@ use gimli::{
     SectionId, Unit, UnitHeader, UnitType, constants,
 };
 
+use rustc_hash::FxHashMap;
+
 use super::patience::Patience;
 use super::sections::{InFile, Reader, Sections};
 
@@ -24,6 +26,8 @@ pub(in crate::symbols) struct Units {
     offsets: Vec<usize>,
     /// First address, one past the last address, number of the unit; ascending.
     ranges: Vec<(u64, u64, u32)>,
+    /// For each unit, a number that it shares with the others of its crate.
+    crates: Vec<Option<u32>>,
     is_split: bool,
 }
 
@@ -34,12 +38,14 @@ impl Units {
         let mut units = Units::default();
         // Many units may share their abbreviations.
         let mut last: Option<(usize, Arc<Abbreviations>)> = None;
+        let mut crates: FxHashMap<Vec<u8>, u32> = FxHashMap::default();
         for offset in sections.unit_offsets() {
             if patience.check().is_none() {
                 break;
             }
             let number = units.offsets.len() as u32;
             units.offsets.push(offset);
+            units.crates.push(None);
             let Some(head) = sections.head(offset) else { continue };
             let Some(header) = header(EndianSlice::new(&head, LittleEndian)) else { continue };
             if !matches!(header.type_(), UnitType::Compilation | UnitType::Skeleton(_)) {
@@ -49,7 +55,16 @@ impl Units {
             let known = last.take().filter(|(other, _)| *other == at).map(|(_, known)| known);
             let Some(abbreviations) = known.or_else(|| abbreviations(sections, at)) else { continue };
             last = Some((at, Arc::clone(&abbreviations)));
-            units.add_ranges(number, header, abbreviations, &dwarf, patience);
+            let Ok(unit) = Unit::new_with_abbreviations(&dwarf, header, abbreviations) else { continue };
+            let (name, _) = names(InFile::new(sections, &dwarf, &unit));
+            if let Some(name) = name.as_ref().and_then(|name| crate_of(name.slice())) {
+                let next = crates.len() as u32;
+                let known = crates.get(name).copied();
+                let own = known.unwrap_or_else(|| *crates.entry(name.to_vec()).or_insert(next));
+                units.crates.pop();
+                units.crates.push(Some(own));
+            }
+            units.add_ranges(number, &unit, &dwarf, patience);
         }
         units.ranges.sort_unstable();
         units
@@ -58,14 +73,12 @@ impl Units {
     fn add_ranges<'a>(
         &mut self,
         number: u32,
-        header: UnitHeader<Reader<'a>>,
-        abbreviations: Arc<Abbreviations>,
+        unit: &Unit<Reader<'a>>,
         dwarf: &Dwarf<Reader<'a>>,
         patience: &mut Patience,
     ) -> Option<()> {
-        let unit = Unit::new_with_abbreviations(dwarf, header, abbreviations).ok()?;
         self.is_split |= unit.dwo_id.is_some();
-        let mut ranges = dwarf.unit_ranges(&unit).ok()?;
+        let mut ranges = dwarf.unit_ranges(unit).ok()?;
         while let Some(range) = ranges.next().ok()? {
             patience.check()?;
             // Code that the linker left out has the address 0.
@@ -89,9 +102,12 @@ impl Units {
         self.is_split
     }
 
-    /// The offsets of all units, ascending.
-    pub(in crate::symbols) fn offsets(&self) -> &[usize] {
-        &self.offsets
+    /// The offsets of the other units of the same crate.
+    pub(in crate::symbols) fn like(&self, home: usize) -> impl Iterator<Item = usize> {
+        let own = self.offsets.binary_search(&home).ok().and_then(|nth| *self.crates.get(nth)?);
+        let all = self.offsets.iter().zip(&self.crates);
+        let others = all.filter(move |(offset, other)| **offset != home && own.is_some() && **other == own);
+        others.map(|(offset, _)| *offset)
     }
 
     /// The offset of the unit that an offset in `.debug_info` is in.
@@ -129,6 +145,12 @@ pub(in crate::symbols) fn unit<'a>(
     unit.name = name.or(unit.name);
     unit.comp_dir = folder.or(unit.comp_dir);
     Some(unit)
+}
+
+/// The crate that a unit's name says: "src/main.rs/@/api.2e181165d5c58bca" of "src/main.rs/@/api.2e181165d5c58bca-cgu.00".
+fn crate_of(name: &[u8]) -> Option<&[u8]> {
+    let end = memchr::memmem::rfind(name, b"-cgu.")?;
+    name.get(..end)
 }
 
 /// The name of a unit, and its directory.

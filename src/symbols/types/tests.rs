@@ -85,5 +85,5 @@ fn types_and_names_of_other_units() {
     assert_eq!((&*machine.name, machine.size), ("Machine", 8));
     let variants = machine.variants.as_ref().unwrap();
     assert_eq!((variants.discriminant, variants.discriminant_name.as_str()), (Some((6, 2)), "__state"));
-    assert_eq!(variants.of(3).unwrap().member.offset, 1);
+    assert_eq!(variants.of(Some(3)).unwrap().member.offset, 1);
 }

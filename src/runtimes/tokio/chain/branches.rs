@@ -5,6 +5,7 @@ use super::leaves::{self, SetKind};
 use super::sets;
 use super::values::{Value, Values};
 use super::walk::{Branches, End, MAX_DEPTH, Walk};
+use super::word::Word;
 use super::{Await, Chain, Leaf, Place};
 use crate::snapshot::{StackStatus, WaitClass};
 
@@ -32,20 +33,20 @@ pub(in super::super) struct Branch {
 }
 
 /// Futures that are polled together.
-struct Found {
+pub(super) struct Found {
     /// The word for it: "select".
-    word: &'static str,
+    pub(super) word: &'static str,
     /// Each, in order. None: it is polled no more.
-    futures: Vec<Option<Value>>,
+    pub(super) futures: Vec<Option<Value>>,
     /// They are a collection.
-    is_set: bool,
+    pub(super) is_set: bool,
     /// How many there are.
-    total: u64,
+    pub(super) total: u64,
 }
 
 impl Walk<'_, '_> {
     /// Futures that are polled together as a type says.
-    pub(super) fn several(&mut self, several: &Several, at: u64, depth: usize) -> Branches {
+    pub(super) fn several(&mut self, several: &Several, at: Word, depth: usize) -> Branches {
         let base = match several.behind {
             Some(offset) => self.window.pointer(at.wrapping_add(offset)),
             None => Some(at),
@@ -78,7 +79,7 @@ impl Walk<'_, '_> {
         self.branches(&Found { word: kind.word(), futures, is_set: true, total: found.total }, depth)
     }
 
-    fn branches(&mut self, found: &Found, depth: usize) -> Branches {
+    pub(super) fn branches(&mut self, found: &Found, depth: usize) -> Branches {
         if depth >= MAX_DEPTH {
             return Branches::Of(End::Gaps(None));
         }

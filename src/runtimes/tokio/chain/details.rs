@@ -2,23 +2,23 @@
 
 use super::leaves::{LeafKind, Words};
 use super::values::{Value, Values};
-use super::{Leaf, Wanted};
-use crate::snapshot::{Channel, ObjectKind, WaitClass};
+use super::word::Word;
+use super::{ChannelWords, Leaf, Wanted};
+use crate::snapshot::{ObjectKind, WaitClass};
 use crate::symbols::types::TypeId;
 
 /// Tasks of a set that are listed.
 const MAX_TASKS: usize = 1 << 10;
-const NANOS: u64 = 1_000_000_000;
 
 pub(super) struct Details<'a, 'b> {
     pub(super) values: Values<'a, 'b>,
     /// The states of the library's functions around it, innermost first: their types and addresses.
-    pub(super) around: Vec<(TypeId, u64)>,
+    pub(super) around: Vec<(TypeId, Word)>,
 }
 
 impl Details<'_, '_> {
     /// The leaf of this kind, of a type, at an address.
-    pub(super) fn leaf(&mut self, kind: LeafKind, words: Words, of: TypeId, at: u64) -> Leaf {
+    pub(super) fn leaf(&mut self, kind: LeafKind, words: Words, of: TypeId, at: Word) -> Leaf {
         let mut leaf = Leaf { class: words.class, reason: words.reason.to_owned(), ..Leaf::default() };
         let mut own = Value { of, at };
         match kind {
@@ -27,22 +27,22 @@ impl Details<'_, '_> {
             _ => {}
         }
         let is_timer = matches!(kind, LeafKind::Sleep | LeafKind::Tick);
-        let deadline_ns = if is_timer { self.deadline(own) } else { None };
+        let deadline = if is_timer { self.deadline(own) } else { None };
         let Some((op, object)) = words.wait else { return leaf };
         if kind == LeafKind::JoinSet {
             let (tasks, is_whole) = self.captured(own).map_or((Vec::new(), false), |set| self.tasks_of(set));
-            let wanted = |address| Wanted { op, kind: object, address, channel: None, deadline_ns: None };
+            let wanted = |address| Wanted { op, kind: object, address, channel: None, deadline: None };
             leaf.objects.extend(tasks.into_iter().map(wanted));
             leaf.is_partial = !is_whole;
             return leaf;
         }
         let Some((address, channel)) = self.object(kind, object, own) else { return leaf };
-        leaf.objects.push(Wanted { op, kind: object, address, channel, deadline_ns });
+        leaf.objects.push(Wanted { op, kind: object, address, channel, deadline });
         leaf
     }
 
     /// The tasks of a `JoinSet` that were not joined yet, by their headers, and whether these are all.
-    fn tasks_of(&mut self, set: Value) -> (Vec<u64>, bool) {
+    fn tasks_of(&mut self, set: Value) -> (Vec<Word>, bool) {
         let mut tasks = Vec::new();
         let counted = self.values.member(set, "length");
         let counted = counted.and_then(|length| self.values.window.number(length.at, 8));
@@ -63,14 +63,19 @@ impl Details<'_, '_> {
     }
 
     /// The header of the task that a `JoinHandle`, itself or in something, is for.
-    fn joined_by(&mut self, own: Value) -> Option<u64> {
+    fn joined_by(&mut self, own: Value) -> Option<Word> {
         let raw = self.values.member(own, "raw")?;
         let pointer = self.values.member(raw, "pointer")?;
         self.values.window.pointer(pointer.at)
     }
 
     /// The address of what it waits for (for a descriptor its number), and its state if it is a channel.
-    fn object(&mut self, kind: LeafKind, object: ObjectKind, own: Value) -> Option<(u64, Option<Channel>)> {
+    fn object(
+        &mut self,
+        kind: LeafKind,
+        object: ObjectKind,
+        own: Value,
+    ) -> Option<(Word, Option<ChannelWords>)> {
         match kind {
             LeafKind::Sleep | LeafKind::Tick => Some((own.at, None)),
             LeafKind::Oneshot => {
@@ -95,7 +100,7 @@ impl Details<'_, '_> {
             }
             LeafKind::Join => Some((self.joined_by(own)?, None)),
             LeafKind::Mpsc => {
-                let receiver = self.captured(own)?;
+                let receiver = self.captured(own).unwrap_or(own);
                 self.channel_of(receiver)
             }
             LeafKind::Readiness | LeafKind::Read | LeafKind::Write => Some((self.descriptor(own)?, None)),
@@ -108,12 +113,12 @@ impl Details<'_, '_> {
         let closure = self.values.member(own, "f")?;
         let found = self.values.layouts.types.get(closure.of)?;
         let captured = found.members.iter().find(|member| member.name.contains("self"))?;
-        Some(self.values.all_behind(Value { of: captured.of, at: closure.at.checked_add(captured.offset)? }))
+        Some(self.values.all_behind(Value { of: captured.of, at: closure.at.wrapping_add(captured.offset) }))
     }
 
     /// The `Sleep` of an interval.
     fn of_tick(&mut self, own: Value) -> Option<Value> {
-        let interval = self.captured(own)?;
+        let interval = self.captured(own).unwrap_or(own);
         let delay = self.values.member(interval, "delay")?;
         let pointer =
             self.values.member(delay, "pointer").or_else(|| self.values.member(delay, "__pointer"))?;
@@ -121,7 +126,7 @@ impl Details<'_, '_> {
     }
 
     /// The channel of one of its ends: the address of its semaphore, which both ends wait for, and its state.
-    fn channel_of(&mut self, end: Value) -> Option<(u64, Option<Channel>)> {
+    fn channel_of(&mut self, end: Value) -> Option<(Word, Option<ChannelWords>)> {
         let channel = self.values.member(end, "inner")?;
         let data = self.values.shared(channel)?;
         let semaphore = self.values.member(data, "semaphore")?;
@@ -130,11 +135,11 @@ impl Details<'_, '_> {
     }
 
     /// The state of the channel that the functions around send on, if it is the one with this semaphore.
-    fn sent_on(&mut self, address: u64) -> Option<Channel> {
+    fn sent_on(&mut self, address: Word) -> Option<ChannelWords> {
         for nth in 0..self.around.len() {
             let Some(sender) = self.own_object(nth) else { continue };
             if let Some((other, channel)) = self.channel_of(sender)
-                && other == address
+                && self.values.window.same(other, address)
             {
                 return channel;
             }
@@ -147,12 +152,12 @@ impl Details<'_, '_> {
         let (of, at) = *self.around.get(nth)?;
         let state = self.values.layouts.types.get(of)?;
         let own = state.members.iter().find(|member| member.name == "self")?;
-        let own = Value { of: own.of, at: at.checked_add(own.offset)? };
+        let own = Value { of: own.of, at: at.wrapping_add(own.offset) };
         Some(self.values.all_behind(own))
     }
 
     /// The state of a channel: bounded ones have a semaphore with a permit for each free place.
-    fn channel(&mut self, semaphore: Value) -> Option<Channel> {
+    fn channel(&mut self, semaphore: Value) -> Option<ChannelWords> {
         let found = self.values.layouts.types.get(semaphore.of)?;
         // The model has no word for a channel without a limit: its state is unknown.
         if !found.members.iter().any(|member| member.name == "bound") {
@@ -160,21 +165,21 @@ impl Details<'_, '_> {
         }
         let bound = self.values.member(semaphore, "bound")?;
         let permits = self.values.member(semaphore, "permits")?;
-        let permits = self.values.window.number(permits.at, 8)?;
-        let cap = self.values.window.number(bound.at, 8)?;
-        let len = cap.saturating_sub(permits >> 1);
-        // Threads, and the future of `block_on`, may wait, too: they are no tasks.
-        Some(Channel { len, cap, closed: permits & 1 == 1, more: true, ..Channel::default() })
+        let permits = self.values.window.keep(permits.at, 8)?;
+        let cap = self.values.window.keep(bound.at, 8)?;
+        Some(ChannelWords { permits, cap })
     }
 
     /// The descriptor that it reads or writes.
-    fn descriptor(&mut self, own: Value) -> Option<u64> {
+    fn descriptor(&mut self, own: Value) -> Option<Word> {
         let direct = ["reader", "writer", "inner", "a"].iter().find_map(|name| self.values.member(own, name));
         let mut from: Vec<Value> = direct.into_iter().map(|end| self.values.all_behind(end)).collect();
         from.extend((0..self.around.len()).filter_map(|nth| self.own_object(nth)));
         // The objects of one chain are the same connection at different depths: the innermost with a number counts.
         let number = from.into_iter().find_map(|end| self.values.only_member(end, "fd"))?;
-        self.values.window.number(number.at, 4).filter(|number| i32::try_from(*number).is_ok())
+        // A number below 0 is none.
+        self.values.window.is_below(number.at, 4, 31).filter(|is_number| *is_number)?;
+        self.values.window.keep(number.at, 4)
     }
 
     /// Whether the other end of what it reads or writes is a connection, by its type.
@@ -185,13 +190,11 @@ impl Details<'_, '_> {
             .is_some_and(|found| found.name.contains("tokio::net::"))
     }
 
-    /// When a timer fires, nanoseconds of CLOCK_MONOTONIC.
-    fn deadline(&mut self, own: Value) -> Option<u64> {
+    /// When a timer fires, by CLOCK_MONOTONIC: seconds and nanoseconds.
+    fn deadline(&mut self, own: Value) -> Option<(Word, Word)> {
         let deadline = self.values.member(own, "deadline")?;
         let seconds = self.values.member(deadline, "tv_sec")?;
         let nanos = self.values.member(deadline, "tv_nsec")?;
-        let seconds = self.values.window.number(seconds.at, 8)?;
-        let nanos = self.values.window.number(nanos.at, 4)?;
-        seconds.checked_mul(NANOS)?.checked_add(nanos)
+        Some((self.values.window.keep(seconds.at, 8)?, self.values.window.keep(nanos.at, 4)?))
     }
 }

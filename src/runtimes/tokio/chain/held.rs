@@ -8,6 +8,7 @@ use super::Await;
 use super::guards::guards;
 use super::layout::{State, StateKind};
 use super::values::{Value, Values};
+use super::word::Word;
 use crate::snapshot::{HoldKind, ObjectKind};
 
 /// What all of these locks are made of: the tasks that wait for one name it.
@@ -17,17 +18,17 @@ const SEMAPHORE: &str = "tokio::sync::batch_semaphore::Semaphore";
 #[derive(Debug, Clone)]
 pub(in super::super) struct Held {
     /// The address of the lock's semaphore.
-    pub(in super::super) lock: u64,
+    pub(in super::super) lock: Word,
     pub(in super::super) kind: ObjectKind,
     pub(in super::super) how: HoldKind,
     /// The function that has the guard.
     pub(in super::super) at: Await,
     /// Where the guard is.
-    pub(super) guard: u64,
+    pub(super) guard: Word,
 }
 
 /// The locks that the guards of a state are for, as far as these are not free.
-pub(super) fn held(values: &mut Values<'_, '_>, state: &State, at: u64, by: &Await) -> Vec<Held> {
+pub(super) fn held(values: &mut Values<'_, '_>, state: &State, at: Word, by: &Await) -> Vec<Held> {
     let mut all = Vec::new();
     for guard in &state.guards {
         let own = Value { of: guard.place.of, at: at.wrapping_add(guard.place.offset) };
@@ -59,11 +60,11 @@ fn one(
     if !is_shared {
         // A mutex has one permit; who writes has them all. The lowest bit says that it is closed.
         let permits = values.member(semaphore, "permits")?;
-        values.window.number(permits.at, 8).filter(|permits| permits >> 1 == 0)?;
+        values.window.is_below(permits.at, 8, 1).filter(|is_taken| *is_taken)?;
     }
     if kind == ObjectKind::Semaphore {
         let permits = values.member(own, "permits")?;
-        values.window.number(permits.at, 4).filter(|permits| *permits > 0)?;
+        values.window.is_below(permits.at, 4, 0).filter(|is_none| !is_none)?;
     }
     let how = match (state, is_shared) {
         (StateKind::Unresumed, true) => HoldKind::Shared,

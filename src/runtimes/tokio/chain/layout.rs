@@ -7,6 +7,7 @@ use rustc_hash::FxHashMap;
 
 use super::guards::{self, Guard};
 use super::leaves::{self, LeafKind, SetKind};
+use super::streams::{self, StreamKind};
 use super::{Place, names};
 use crate::symbols::types::{Type, TypeId, TypeKind, Types, Variant};
 
@@ -32,6 +33,8 @@ pub(super) enum Shape {
     Several(Arc<Several>),
     /// A collection of futures that are polled together.
     Set(SetKind),
+    /// A stream that polls another one, and futures.
+    Stream(StreamKind),
     /// What it waits for is known by its type.
     Leaf(LeafKind),
     /// It is not known what is inside. Whether there may be futures inside.
@@ -157,6 +160,9 @@ impl Layouts {
         if let Some(set) = leaves::set_by_type(base) {
             return Some(Shape::Set(set));
         }
+        if let Some(stream) = streams::by_type(base) {
+            return Some(Shape::Stream(stream));
+        }
         if let Some(leaf) = leaves::by_type(base) {
             return Some(Shape::Leaf(leaf));
         }
@@ -248,7 +254,9 @@ impl Layouts {
             return Some(Lead::Deep);
         }
         let base = names::base(&found.name);
-        let is_together = leaves::together(base).is_some() || leaves::set_by_type(base).is_some();
+        let is_together = leaves::together(base).is_some()
+            || leaves::set_by_type(base).is_some()
+            || streams::by_type(base).is_some();
         if leaves::is_poll_fn(base) || is_together {
             return Some(Lead::Deep);
         }

@@ -56,6 +56,9 @@ const BY_TYPE: &[(&str, LeafKind)] = &[
     ("futures_util::future::ready::Ready", LeafKind::Ready),
     ("futures_channel::mpsc::Receiver", LeafKind::Mpsc),
     ("futures_channel::mpsc::UnboundedReceiver", LeafKind::Mpsc),
+    ("tokio_stream::wrappers::mpsc_bounded::ReceiverStream", LeafKind::Mpsc),
+    ("tokio_stream::wrappers::mpsc_unbounded::UnboundedReceiverStream", LeafKind::Mpsc),
+    ("tokio_stream::wrappers::interval::IntervalStream", LeafKind::Tick),
 ];
 
 /// A kind of collection of futures that are polled together.
@@ -130,7 +133,9 @@ pub(super) fn by_type(base: &str) -> Option<LeafKind> {
 /// The kind of collection of futures that a type is, by its name without parameters.
 pub(super) fn set_by_type(base: &str) -> Option<SetKind> {
     match base.strip_prefix("futures_util::")? {
-        "stream::futures_unordered::FuturesUnordered" => Some(SetKind::Unordered),
+        "stream::futures_unordered::FuturesUnordered"
+        | "stream::futures_ordered::FuturesOrdered"
+        | "stream::select_all::SelectAll" => Some(SetKind::Unordered),
         "future::join_all::JoinAll" | "future::try_join_all::TryJoinAll" => Some(SetKind::JoinAll),
         "future::select_all::SelectAll" => Some(SetKind::SelectAll),
         _ => None,

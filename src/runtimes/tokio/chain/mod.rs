@@ -9,13 +9,20 @@ mod guards;
 mod held;
 mod layout;
 mod leaves;
+mod many;
 mod names;
 mod places;
+mod ready;
+mod replay;
+mod routes;
 mod scheduler;
 mod sets;
+mod streams;
+mod template;
 mod values;
 mod walk;
 mod window;
+mod word;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -24,17 +31,21 @@ use std::time::Duration;
 use rustc_hash::FxHashMap;
 
 use super::find::Vtable;
-use super::scan::{Header, state};
-use crate::process::{Image, Memory};
-use crate::snapshot::{Channel, ObjectKind, StackStatus, WaitClass, WaitOp};
+use super::scan::Header;
+use crate::process::Image;
+use crate::snapshot::{ObjectKind, StackStatus, WaitClass, WaitOp};
 use crate::symbols::types::{TypeId, TypeKind, Types};
 pub(super) use branches::Branch;
 pub(super) use held::Held;
 use layout::{Layouts, StateMachine};
+pub(super) use many::{Found, FoundChains};
 pub(super) use places::Places;
+pub(super) use ready::{HeldLock, Ready};
+use routes::Routes;
 pub(super) use scheduler::{Figures, Pool};
-use walk::Walk;
-use window::{Window, Windows};
+pub(super) use template::Template;
+use window::Windows;
+use word::Word;
 
 /// Bytes of debug information that are read of one image.
 const MAX_DEBUG: usize = 1 << 30;
@@ -54,11 +65,6 @@ const SPLIT: &str = "the program's debug information is in .dwo files, which are
 /// Functions that are remembered.
 const MAX_FUNCTIONS: usize = 1 << 16;
 
-/// How often a future is read if its task runs meanwhile.
-const ATTEMPTS: usize = 3;
-/// How often memory that many chains lack is read at a time. What is deeper is read for each chain alone.
-const ROUNDS: usize = 6;
-
 /// The await chains of the tasks whose code is in one image, with what was learned about its types so far.
 #[derive(Debug)]
 pub(super) struct Chains {
@@ -69,6 +75,8 @@ pub(super) struct Chains {
     boxed: FxHashMap<u64, Option<(TypeId, u64)>>,
     lack: Option<&'static str>,
     problem: Option<String>,
+    /// The ways of walks so far.
+    routes: Routes,
     /// Kept for the next tasks.
     windows: Windows,
 }
@@ -201,16 +209,23 @@ pub(super) struct Leaf {
     pub(super) branches: Vec<Branch>,
 }
 
+/// The state of a bounded channel: the permits of its semaphore, which are its free places, and how many places there are.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ChannelWords {
+    permits: Word,
+    cap: Word,
+}
+
 /// An object that a future waits for.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Wanted {
     pub(super) op: WaitOp,
     pub(super) kind: ObjectKind,
     /// Its address, or a descriptor's number.
-    pub(super) address: u64,
-    pub(super) channel: Option<Channel>,
-    /// When a timer fires, nanoseconds of CLOCK_MONOTONIC.
-    pub(super) deadline_ns: Option<u64>,
+    pub(super) address: Word,
+    pub(super) channel: Option<ChannelWords>,
+    /// When a timer fires, by CLOCK_MONOTONIC: seconds and nanoseconds.
+    pub(super) deadline: Option<(Word, Word)>,
 }
 
 impl Chains {
@@ -234,6 +249,7 @@ impl Chains {
             boxed: FxHashMap::default(),
             lack,
             problem: None,
+            routes: Routes::default(),
             windows: Windows::default(),
         }
     }
@@ -298,67 +314,9 @@ impl Chains {
         Some((to, types.get(to)?.size))
     }
 
-    /// The chains of tasks that do not run. None where the layout of the future is unknown. `still`: nothing moves.
-    /// [`Moved`]: the task ran meanwhile, however often its future was read.
-    pub(super) fn chains(
-        &mut self,
-        asked: &[Asked<'_>],
-        memory: &dyn Memory,
-        still: bool,
-    ) -> Vec<Result<Option<Chain>, Moved>> {
-        let mut windows = std::mem::take(&mut self.windows);
-        windows.begin(asked.iter().map(Asked::extent));
-        let mut chains: Vec<_> = asked.iter().map(|_| Ok(None)).collect();
-        let mut open: Vec<usize> = (0..asked.len()).collect();
-        open.retain(|nth| asked.get(*nth).is_some_and(|asked| asked.kind.stage.is_some()));
-        for round in 0..=ROUNDS {
-            windows.fetch(memory, &open);
-            let at_once = (round == ROUNDS).then_some(memory);
-            open.retain(|&nth| {
-                let (Some(asked), Some(chain)) = (asked.get(nth), chains.get_mut(nth)) else { return false };
-                *chain =
-                    windows.window(nth, at_once).map_or(Ok(None), |mut window| self.walk(asked, &mut window));
-                windows.is_lacking(nth)
-            });
-        }
-        let unchanged = if still { Vec::new() } else { windows.unchanged(memory) };
-        self.windows = windows;
-        for ((chain, asked), unchanged) in chains.iter_mut().zip(asked).zip(unchanged) {
-            if !unchanged {
-                *chain = self.chain(asked, memory);
-            }
-        }
-        chains
-    }
-
-    /// The chain of one task: little time is between the two readings of it.
-    fn chain(&mut self, asked: &Asked<'_>, memory: &dyn Memory) -> Result<Option<Chain>, Moved> {
-        let mut windows = Windows::default();
-        for _ in 0..ATTEMPTS {
-            windows.begin(std::iter::once(asked.extent()));
-            windows.fetch(memory, &[0]);
-            let Some(mut window) = windows.window(0, Some(memory)) else { break };
-            let chain = self.walk(asked, &mut window)?;
-            if windows.unchanged(memory) == [true] {
-                return Ok(chain);
-            }
-        }
-        Err(Moved)
-    }
-
-    /// Follows the future of a task in the memory that was read.
-    fn walk(&mut self, asked: &Asked<'_>, window: &mut Window<'_>) -> Result<Option<Chain>, Moved> {
-        let Asked { kind, header, vtable } = asked;
-        let Some(stage) = kind.stage else { return Ok(None) };
-        let (offset, of) = stage.future;
-        let Some(begin) = vtable.stage().checked_next_multiple_of(stage.alignment) else { return Ok(None) };
-        let at = header.address.wrapping_add(begin);
-        let (discriminant, size) = stage.discriminant;
-        let value = window.number(at.wrapping_add(discriminant), size);
-        if !is_at_rest(window, header, vtable) || !value.is_some_and(|value| stage.is_future(value)) {
-            return Err(Moved);
-        }
-        Ok(Some(Walk::new(self, window).chain(of, at.wrapping_add(offset))))
+    /// The chain with a number of [`Found::Known`].
+    pub(super) fn template(&self, number: u32) -> Option<&Arc<Template>> {
+        self.routes.end(number)
     }
 
     /// Why there are no chains, and what would show them: one sentence. None if types are known.
@@ -381,11 +339,3 @@ impl Chains {
 /// The task ran while its future was read.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Moved;
-
-/// Whether it is still the same task, it does not run and its future is there.
-fn is_at_rest(window: &mut Window<'_>, header: &Header, vtable: &Vtable) -> bool {
-    let mut word = |offset: u64, size: u64| window.number(header.address.wrapping_add(offset), size);
-    let state = word(0, 8);
-    let same = word(16, 8) == Some(vtable.address) && word(vtable.id, 8) == Some(header.id);
-    same && state.is_some_and(|state| state & (state::RUNNING | state::COMPLETE) == 0)
-}

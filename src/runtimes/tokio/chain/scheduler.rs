@@ -57,7 +57,7 @@ impl Chains {
         let mut window = windows.window(0, Some(memory))?;
         let layouts = self.layouts.as_mut()?;
         let mut values = Values { layouts, window: &mut window };
-        let arc = Value { of, at: header.address.wrapping_add(vtable.scheduler) };
+        let arc = Value { of, at: header.address.wrapping_add(vtable.scheduler).into() };
         let handle = values.shared(arc)?;
         Some(Figures {
             global_queue: global_queue(&mut values, handle),

@@ -49,7 +49,7 @@ pub(super) fn futures(
 /// The elements of a slice, given the first one.
 fn list(values: &mut Values<'_, '_>, first: Value, total: u64, most: usize) -> Option<Futures> {
     let size = values.layouts.types.get(first.of)?.size;
-    let element = |nth: u64| Some(Value { of: first.of, at: first.at.checked_add(size.checked_mul(nth)?)? });
+    let element = |nth: u64| Some(Value { of: first.of, at: first.at.wrapping_add(size.checked_mul(nth)?) });
     let futures = (0..total.min(most as u64)).map(element).collect::<Option<_>>()?;
     Some(Futures { futures, total })
 }

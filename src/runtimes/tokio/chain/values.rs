@@ -2,6 +2,7 @@
 
 use super::layout::Layouts;
 use super::window::Window;
+use super::word::Word;
 use crate::symbols::types::{Type, TypeId, TypeKind};
 
 /// How deep a member is looked for inside of members.
@@ -16,7 +17,7 @@ const MAX_POINTERS: usize = 4;
 pub(super) struct Value {
     pub(super) of: TypeId,
     /// Its address.
-    pub(super) at: u64,
+    pub(super) at: Word,
 }
 
 /// Reads values.
@@ -39,8 +40,7 @@ impl Values<'_, '_> {
         for _ in 0..MAX_DEPTH {
             let found = self.layouts.types.get(inner.of)?;
             if let TypeKind::Pointer(Some(of)) = found.kind {
-                let at = self.window.number(inner.at, 8)?;
-                return Some((at != 0).then_some(Value { of, at }));
+                return Some(self.window.link(inner.at)?.map(|at| Value { of, at }));
             }
             // Markers have no size.
             let mut parts = Vec::new();
@@ -50,7 +50,7 @@ impl Values<'_, '_> {
                 }
             }
             let [only] = parts.as_slice() else { return None };
-            inner = Value { of: only.of, at: inner.at.checked_add(only.offset)? };
+            inner = Value { of: only.of, at: inner.at.wrapping_add(only.offset) };
         }
         None
     }
@@ -79,14 +79,15 @@ impl Values<'_, '_> {
     }
 
     /// The present variant of an enum.
-    pub(super) fn variant(&mut self, found: &Type, at: u64) -> Option<Value> {
+    pub(super) fn variant(&mut self, found: &Type, at: Word) -> Option<Value> {
         let variants = found.variants.as_ref()?;
+        let values = variants.list.iter().filter_map(|variant| variant.value);
         let value = match variants.discriminant {
-            Some((offset, size)) => self.window.number(at.checked_add(offset)?, size)?,
-            None => 0,
+            Some((offset, size)) => self.window.among(at.wrapping_add(offset), size, values)?,
+            None => Some(0),
         };
         let variant = variants.of(value)?;
-        Some(Value { of: variant.member.of, at: at.checked_add(variant.member.offset)? })
+        Some(Value { of: variant.member.of, at: at.wrapping_add(variant.member.offset) })
     }
 
     /// The only member with a name, in the value itself or in its members. None if there are several.

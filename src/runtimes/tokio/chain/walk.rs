@@ -8,6 +8,7 @@ use super::layout::{Alternative, Several, Shape, StateKind, StateMachine};
 use super::leaves;
 use super::values::{Value, Values};
 use super::window::Window;
+use super::word::Word;
 use super::{Await, Chain, Chains, Leaf, Wanted, names};
 use crate::snapshot::{StackStatus, WaitClass};
 use crate::symbols::types::TypeId;
@@ -38,14 +39,14 @@ pub(super) struct Walk<'w, 'm> {
 struct Awaiting {
     at: Await,
     /// Its address.
-    address: u64,
+    address: Word,
 }
 
 impl Awaiting {
     /// The type and the address of the data of its state.
-    fn data(&self) -> Option<(TypeId, u64)> {
+    fn data(&self) -> Option<(TypeId, Word)> {
         let (_, state) = self.at.machine.states.get(self.at.state)?;
-        Some((state.data.of, self.address.checked_add(state.data.offset)?))
+        Some((state.data.of, self.address.wrapping_add(state.data.offset)))
     }
 }
 
@@ -64,7 +65,7 @@ pub(super) enum Branches {
     /// Several run.
     Of(End),
     /// Only this one runs: the chain goes on with it.
-    One((TypeId, u64)),
+    One((TypeId, Word)),
 }
 
 impl<'w, 'm> Walk<'w, 'm> {
@@ -73,20 +74,20 @@ impl<'w, 'm> Walk<'w, 'm> {
     }
 
     /// The chain of a future of a type, at an address.
-    pub(super) fn chain(mut self, of: TypeId, at: u64) -> Chain {
+    pub(super) fn chain(mut self, of: TypeId, at: Word) -> Chain {
         let mut chain = self.follow(of, at, 0).0;
         if self.may_wait_elsewhere {
             chain.status = StackStatus::Gaps;
         }
         // A branch may have been followed twice.
-        self.held.sort_by_key(|held| held.guard);
-        self.held.dedup_by_key(|held| held.guard);
+        self.held.sort_by_key(|held| held.guard.value);
+        self.held.dedup_by_key(|held| held.guard.value);
         chain.held = self.held;
         chain
     }
 
     /// The chain, and whether the future was polled to its end.
-    pub(super) fn follow(&mut self, of: TypeId, at: u64, depth: usize) -> (Chain, bool) {
+    pub(super) fn follow(&mut self, of: TypeId, at: Word, depth: usize) -> (Chain, bool) {
         let (mut frames, mut limits) = (Vec::new(), Vec::new());
         let mut end = self.inwards(of, at, depth, &mut frames, &mut limits);
         if let (End::Leaf(leaf) | End::Gaps(Some(leaf)), false) = (&mut end, limits.is_empty()) {
@@ -117,7 +118,7 @@ impl<'w, 'm> Walk<'w, 'm> {
     fn inwards(
         &mut self,
         mut of: TypeId,
-        mut at: u64,
+        mut at: Word,
         depth: usize,
         frames: &mut Vec<Awaiting>,
         limits: &mut Vec<Wanted>,
@@ -138,14 +139,18 @@ impl<'w, 'm> Walk<'w, 'm> {
                     Ok((inside.of, at.wrapping_add(inside.offset)))
                 }
                 Shape::Enum(choice) => {
+                    let values = choice.variants.iter().filter_map(|option| option.value);
                     let value = match choice.discriminant {
-                        Some((offset, size)) => match self.window.number(at.wrapping_add(offset), size) {
-                            Some(value) => value,
-                            None => return End::Gaps(None),
-                        },
-                        None => 0,
+                        Some((offset, size)) => {
+                            match self.window.among(at.wrapping_add(offset), size, values) {
+                                Some(value) => value,
+                                None => return End::Gaps(None),
+                            }
+                        }
+                        None => Some(0),
                     };
-                    let exact = choice.variants.iter().find(|option| option.value == Some(value));
+                    let is_it = |option: &&Alternative| value.is_some() && option.value == value;
+                    let exact = choice.variants.iter().find(is_it);
                     let other = || choice.variants.iter().find(|option| option.value.is_none());
                     match exact.or_else(other) {
                         Some(Alternative { inside: Some(place), .. }) => {
@@ -167,6 +172,10 @@ impl<'w, 'm> Walk<'w, 'm> {
                     Branches::One(only) => Ok(only),
                 },
                 Shape::Set(kind) => match self.set(kind, Value { of, at }, depth) {
+                    Branches::Of(end) => return end,
+                    Branches::One(only) => Ok(only),
+                },
+                Shape::Stream(kind) => match self.stream(kind, Value { of, at }, depth) {
                     Branches::Of(end) => return end,
                     Branches::One(only) => Ok(only),
                 },
@@ -201,9 +210,9 @@ impl<'w, 'm> Walk<'w, 'm> {
     fn state(
         &mut self,
         machine: &Arc<StateMachine>,
-        at: u64,
+        at: Word,
         frames: &mut Vec<Awaiting>,
-    ) -> Result<(TypeId, u64), End> {
+    ) -> Result<(TypeId, Word), End> {
         let (offset, size) = machine.discriminant;
         let value = self.window.number(at.wrapping_add(offset), size).ok_or(End::Gaps(None))?;
         let nth = machine.states.iter().position(|(known, _)| *known == value).ok_or(End::Gaps(None))?;
@@ -231,11 +240,12 @@ impl<'w, 'm> Walk<'w, 'm> {
     }
 
     /// The future behind a pointer with a vtable.
-    fn dynamic(&mut self, at: u64, data: u64, vtable: u64) -> Result<(TypeId, u64), End> {
-        let data = self.window.number(at.wrapping_add(data), 8).ok_or(End::Gaps(None))?;
-        let vtable = self.window.pointer(at.wrapping_add(vtable)).ok_or(End::Gaps(None))?;
-        let size = self.window.number(vtable.wrapping_add(VTABLE_SIZE), 8).ok_or(End::Gaps(None))?;
-        let poll = self.window.number(vtable.wrapping_add(VTABLE_POLL), 8).ok_or(End::Gaps(None))?;
+    fn dynamic(&mut self, at: Word, data: u64, vtable: u64) -> Result<(TypeId, Word), End> {
+        let data = self.window.pointer(at.wrapping_add(data)).ok_or(End::Gaps(None))?;
+        let vtable = self.window.number(at.wrapping_add(vtable), 8).ok_or(End::Gaps(None))?;
+        // What is in a vtable never changes.
+        let size = self.window.aside(vtable.wrapping_add(VTABLE_SIZE), 8).ok_or(End::Gaps(None))?;
+        let poll = self.window.aside(vtable.wrapping_add(VTABLE_POLL), 8).ok_or(End::Gaps(None))?;
         // The linker may have made one function of two with the same code: then the size of the type may differ.
         let (of, _) = self.chains.boxed(poll).filter(|(_, known)| *known == size).ok_or(End::Gaps(None))?;
         Ok((of, data))
@@ -245,10 +255,10 @@ impl<'w, 'm> Walk<'w, 'm> {
     fn limited(
         &mut self,
         several: &Several,
-        at: u64,
+        at: Word,
         depth: usize,
         limits: &mut Vec<Wanted>,
-    ) -> Option<(TypeId, u64)> {
+    ) -> Option<(TypeId, Word)> {
         let [inside, time] = several.futures.as_slice() else { return None };
         if depth < MAX_DEPTH {
             let (chain, _) = self.follow(time.of, at.wrapping_add(time.offset), depth + 1);

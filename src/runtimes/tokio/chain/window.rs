@@ -1,6 +1,8 @@
 //! Memory that was read for chains. Each call into the kernel costs much, so the memory of many tasks is read at a time:
 //! a walk that lacks some ends, notes what it lacks, and begins again when that is there.
 
+use super::routes::{Way, What};
+use super::word::{Source, Word};
 use crate::process::{Memory, Range};
 
 /// Bytes read at a time: the parts of a future are close to each other.
@@ -46,6 +48,8 @@ struct Own {
     lacks: Vec<Range>,
     /// What the last walk used.
     used: Vec<Used>,
+    /// The way that it went.
+    way: Way,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -66,6 +70,7 @@ impl Windows {
             own.pieces.clear();
             own.lacks.clear();
             own.used.clear();
+            own.way.begin(address);
             own.lacks.push(Range { address, len: usize::try_from(len.min(FIRST)).unwrap_or(PIECE) });
         }
     }
@@ -78,7 +83,18 @@ impl Windows {
     ) -> Option<Window<'a>> {
         let own = self.windows.get_mut(nth)?;
         own.used.clear();
+        own.way.begin_again();
         Some(Window { bytes: &mut self.bytes, pieces: &mut self.pieces, own, at_once })
+    }
+
+    /// The way that the last walk in a window went.
+    pub(super) fn way(&self, nth: usize) -> Option<&Way> {
+        self.windows.get(nth).map(|own| &own.way)
+    }
+
+    #[cfg(test)]
+    pub(super) fn take_way(&mut self, nth: usize) -> Option<Way> {
+        self.windows.get_mut(nth).map(|own| std::mem::take(&mut own.way))
     }
 
     /// Whether the last walk in a window lacked some memory.
@@ -128,8 +144,74 @@ pub(super) struct Window<'a> {
 }
 
 impl Window<'_> {
-    /// A little-endian number of 1 to 8 bytes.
-    pub(super) fn number(&mut self, address: u64, size: u64) -> Option<u64> {
+    /// The address of the task.
+    pub(super) fn task(&self) -> Word {
+        Word { value: self.own.way.value(Source::TASK).unwrap_or(0), from: Source::TASK }
+    }
+
+    /// A little-endian number of 1 to 8 bytes, by which the walk may go any way.
+    pub(super) fn number(&mut self, at: impl Into<Word>, size: u64) -> Option<u64> {
+        let at = at.into();
+        let number = self.aside(at.value, size)?;
+        self.own.way.read(at, size, What::Number, number);
+        Some(number)
+    }
+
+    /// Which of these values a number has. Some(None): another one.
+    pub(super) fn among(
+        &mut self,
+        at: impl Into<Word>,
+        size: u64,
+        values: impl IntoIterator<Item = u64>,
+    ) -> Option<Option<u64>> {
+        let at = at.into();
+        let number = self.aside(at.value, size)?;
+        let values: Vec<u64> = values.into_iter().collect();
+        let which = values.iter().position(|value| *value == number);
+        let outcome = which.unwrap_or(values.len()) as u64;
+        self.own.way.read(at, size, What::Among(values.into()), outcome);
+        Some(which.map(|_| number))
+    }
+
+    /// Whether a number has no bits from this one on.
+    pub(super) fn is_below(&mut self, at: impl Into<Word>, size: u64, bits: u32) -> Option<bool> {
+        let at = at.into();
+        let what = What::Below(bits);
+        let outcome = what.outcome(self.aside(at.value, size)?);
+        self.own.way.read(at, size, what, outcome);
+        Some(outcome == 1)
+    }
+
+    /// A pointer. Some(None) for a null pointer.
+    pub(super) fn link(&mut self, at: impl Into<Word>) -> Option<Option<Word>> {
+        let at = at.into();
+        let value = self.aside(at.value, 8)?;
+        self.own.way.read(at, 8, What::Pointer, u64::from(value != 0));
+        Some((value != 0).then(|| self.own.way.source(value)))
+    }
+
+    /// A pointer that is not null.
+    pub(super) fn pointer(&mut self, at: impl Into<Word>) -> Option<Word> {
+        self.link(at).flatten()
+    }
+
+    /// A number that the way of the walk does not depend on.
+    pub(super) fn keep(&mut self, at: impl Into<Word>, size: u64) -> Option<Word> {
+        let at = at.into();
+        let value = self.aside(at.value, size)?;
+        self.own.way.read(at, size, What::Kept, 0);
+        Some(self.own.way.source(value))
+    }
+
+    /// Whether two numbers are the same.
+    pub(super) fn same(&mut self, one: Word, other: Word) -> bool {
+        let same = one.value == other.value;
+        self.own.way.same(one, other, same);
+        same
+    }
+
+    /// A number that is the same for every task that goes this way, or that is looked at for each anew.
+    pub(super) fn aside(&mut self, address: u64, size: u64) -> Option<u64> {
         let size = usize::try_from(size).ok().filter(|size| (1..=8).contains(size))?;
         let mut found = self.known(address, size);
         // The mapping may end before a piece does: then only the number itself is read.
@@ -139,15 +221,13 @@ impl Window<'_> {
             }
             found = self.known(address, size);
         }
-        let used = found?;
+        let Some(used) = found else {
+            self.own.way.is_lost = true;
+            return None;
+        };
         let bytes = self.bytes.get(used.at..used.at + size)?;
         self.own.used.push(used);
-        Some(bytes.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte)))
-    }
-
-    /// A pointer that is not null.
-    pub(super) fn pointer(&mut self, address: u64) -> Option<u64> {
-        self.number(address, 8).filter(|pointer| *pointer != 0)
+        Some(number(bytes))
     }
 
     /// The place of these bytes, if they were read.
@@ -185,8 +265,16 @@ impl Window<'_> {
     }
 }
 
+/// A little-endian number.
+pub(super) fn number(bytes: &[u8]) -> u64 {
+    if let Ok(bytes) = bytes.try_into() {
+        return u64::from_le_bytes(bytes);
+    }
+    bytes.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte))
+}
+
 /// Reads ranges one after the other. Which of them could be read.
-fn read(memory: &dyn Memory, ranges: &[Range], into: &mut [u8]) -> Vec<bool> {
+pub(super) fn read(memory: &dyn Memory, ranges: &[Range], into: &mut [u8]) -> Vec<bool> {
     let mut ok = vec![false; ranges.len()];
     if memory.read_many(ranges, into, &mut ok).is_err() {
         ok.fill(false);
