@@ -184,7 +184,7 @@ fn check(version: &str, flavour: TokioFlavour) {
         let snapshot =
             read(&*target, if began.elapsed() < PATIENCE / 2 { Pause::Nothing } else { Pause::Everything });
         let tasks: BTreeMap<u64, &Task> =
-            snapshot.tasks.iter().map(|task| (task.id.unwrap(), task)).collect();
+            snapshot.tasks.iter().filter_map(|task| Some((task.id?, task))).collect();
         let mut failures = Vec::new();
         let mut seen = BTreeSet::new();
         for (id, booked) in books.iter().filter(|(_, booked)| booked.kind == "future") {
