@@ -32,10 +32,10 @@ fn label(snapshot: &Snapshot, task: &Task, name: &str) -> Option<String> {
         .map(|(_, value)| snapshot.str(*value).to_owned())
 }
 
-/// The tasks that are not the runtime's own, by id.
+/// The tasks that are not the runtime's own, by id. Futures of `block_on` have none.
 fn by_id(snapshot: &Snapshot) -> BTreeMap<u64, Task> {
     let own = snapshot.tasks.iter().filter(|task| !task.system);
-    let tasks: Vec<_> = own.map(|task| (task.id.unwrap(), *task)).collect();
+    let tasks: Vec<_> = own.filter_map(|task| Some((task.id?, *task))).collect();
     let map: BTreeMap<_, _> = tasks.iter().copied().collect();
     assert_eq!(
         map.len(),
@@ -158,6 +158,13 @@ fn check(version: &str, flavour: TokioFlavour) {
         let starved =
             snapshot.header.warnings.iter().filter(|warning| warning.contains("is starved: 4 jobs wait"));
         assert_eq!(starved.count(), 1, "{:?}", snapshot.header.warnings);
+    }
+    if flavour == TokioFlavour::Unstable {
+        let mut theirs: Vec<u32> = fixture.metrics().into_iter().flat_map(|runtime| runtime.queues).collect();
+        let mut ours: Vec<u32> = info.scheduler.workers.iter().map(|worker| worker.queue).collect();
+        (theirs.sort_unstable(), ours.sort_unstable());
+        assert_eq!(ours, theirs, "{version} {flavour:?}: the workers' own queues");
+        assert!(ours.iter().any(|queue| *queue > 0), "{ours:?}");
     }
     let ended = tasks.values().filter(|task| task.state == TaskState::Finished);
     assert!(ended.clone().all(|task| task.reason.map(|id| snapshot.str(id)) == Some("finished, not joined")));

@@ -186,7 +186,7 @@ fn check(version: &str, flavour: TokioFlavour) {
         let pause = if began.elapsed() < PATIENCE / 2 { Pause::Nothing } else { Pause::Everything };
         let snapshot = read(&readable, &*target, pause);
         let tasks: BTreeMap<u64, &Task> =
-            snapshot.tasks.iter().map(|task| (task.id.unwrap(), task)).collect();
+            snapshot.tasks.iter().filter_map(|task| Some((task.id?, task))).collect();
         let mut failures = Vec::new();
         let mut seen = BTreeSet::new();
         for (id, booked) in books.iter().filter(|(_, booked)| booked.kind == "future") {

@@ -44,7 +44,8 @@ fn read(target: &dyn process::Target) -> BTreeMap<u64, BTreeSet<Place>> {
     for (task, row) in snapshot.tasks.iter().zip(0..) {
         let branches = snapshot.branches_of(row).iter().filter_map(|branch| branch.stack);
         let stacks = task.stack.into_iter().chain(branches);
-        all.insert(task.id.unwrap(), stacks.flat_map(|stack| places(&snapshot, stack)).collect());
+        let Some(id) = task.id else { continue };
+        all.insert(id, stacks.flat_map(|stack| places(&snapshot, stack)).collect());
     }
     all
 }
@@ -98,4 +99,40 @@ fn dumps_are_contained() {
         std::thread::sleep(Duration::from_millis(50));
     };
     assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+/// The figures of all runtimes are those that Tokio has.
+#[test]
+#[ignore = "needs LOITER_MATRIX=full"]
+fn figures_are_equal() {
+    let mut fixture = TokioFixture::start("1.54.1", TokioFlavour::Dump, &["states"]);
+    let target = process::open_pid(fixture.pid()).unwrap();
+    let began = Instant::now();
+    loop {
+        let options = ReadOptions { pause: Pause::Nothing, ..ReadOptions::default() };
+        let (before, snapshot) = (fixture.metrics(), runtimes::snapshot(&*target, &options).unwrap());
+        let scheduler = &snapshot.header.runtimes[0].scheduler;
+        let mut ours: Vec<u32> = scheduler.workers.iter().map(|worker| worker.queue).collect();
+        let mut theirs: Vec<u32> = before.iter().flat_map(|runtime| runtime.queues.clone()).collect();
+        theirs.sort_unstable();
+        ours.sort_unstable();
+        let threads: u32 = before.iter().map(|runtime| runtime.threads).sum();
+        let idle: u32 = before.iter().map(|runtime| runtime.idle).sum();
+        let global: u64 = before.iter().map(|runtime| runtime.global).sum();
+        let jobs: u64 = before.iter().map(|runtime| runtime.jobs).sum();
+        let starved = format!("is starved: {jobs} jobs wait");
+        let is_equal = ours == theirs
+            && scheduler.global_queue == Some(global)
+            && (scheduler.threads, scheduler.idle_threads) == (Some(threads), Some(idle))
+            && snapshot.header.warnings.iter().any(|warning| warning.contains(&starved));
+        if is_equal {
+            assert!(global > 0 && jobs > 0 && theirs.iter().any(|queue| *queue > 0), "{before:?}");
+            let timers =
+                snapshot.header.runtimes[0].provenance.iter().filter(|line| line.contains("no timers"));
+            assert!(timers.count() > 0, "{:?}", snapshot.header.runtimes[0].provenance);
+            break;
+        }
+        assert!(began.elapsed() < PATIENCE, "{before:?}, not {scheduler:?} {:?}", snapshot.header.warnings);
+        std::thread::sleep(Duration::from_millis(50));
+    }
 }

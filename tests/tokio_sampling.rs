@@ -127,8 +127,10 @@ fn check(version: &str, flavour: TokioFlavour) {
     for (kind, [all, named]) in &known {
         assert!(named * 100 >= all * 90, "{version} {flavour:?}: {kind}: {named} of {all}: {counts:?}");
     }
-    let kinds: Vec<&str> = known.iter().map(|(kind, _)| kind.as_str()).collect();
-    assert_eq!(kinds, ["blocking", "heavy", "light", "local", "middle", "nested"]);
+    // Of what burns little ("nested") there may be no sample.
+    for kind in ["blocking", "heavy", "light", "local", "middle"] {
+        assert!(counts.contains_key(kind), "{version} {flavour:?}: {kind}: {counts:?}");
+    }
 }
 
 macro_rules! checks {

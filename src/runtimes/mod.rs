@@ -13,6 +13,7 @@ use crate::process::{Target, TargetError, UnreadableImage};
 use crate::snapshot::{RuntimeInfo, SnapshotBuilder};
 use crate::{Error, Result};
 
+mod executors;
 #[cfg_attr(not(feature = "test-support"), allow(unreachable_pub))]
 pub(crate) mod go;
 mod images;
@@ -263,7 +264,9 @@ pub fn attach(target: &dyn Target) -> Result<FoundRuntimes> {
 }
 
 /// What was looked for in a target without any runtime, and not found.
-fn absences(target: &dyn Target) -> [String; 2] {
+fn absences(target: &dyn Target) -> Vec<String> {
     let registry = "no image has the note of a task registry (loiter-registry)".to_owned();
-    [registry, tokio::absence(target)]
+    let mut absences = vec![registry, tokio::absence(target)];
+    absences.extend(executors::not_read(target));
+    absences
 }

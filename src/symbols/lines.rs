@@ -5,6 +5,7 @@
 //! out; the time and the bytes are bounded. Source: DWARF Debugging Information Format, version 5.
 
 mod functions;
+mod lists;
 mod patience;
 mod pieces;
 pub(super) mod rows;

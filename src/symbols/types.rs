@@ -1,11 +1,13 @@
 //! Types of native code, from DWARF: layouts of structs and enums, and the types that functions are generic over.
 //!
+//! [`frame`] says which functions are at an address, and where their variables are.
 //! [`index`] is made of a compilation unit when a function or type in it is first asked for; [`entry`] reads one type or
 //! function. A type's members are ids: each is read when it is needed. Whatever is malformed is left out; the time, the
 //! depth and all counts are bounded. Source: DWARF Debugging Information Format, version 5; rustc's
 //! `rustc_codegen_llvm/src/debuginfo`.
 
 mod entry;
+mod frame;
 mod index;
 
 use std::path::Path;
@@ -19,6 +21,7 @@ use super::lines::sections::{InFile, Reader, Sections};
 use super::lines::units::{self, Units};
 use super::lines::{Patience, debug_file, given};
 use crate::process::Image;
+pub use frame::{Activation, Frame, Machine, Spot};
 use index::Index;
 
 /// Types that are remembered of one file.
@@ -301,15 +304,10 @@ impl Types {
             let unit = units::unit(&self.sections, &dwarf, unit_offset, Some(indexed.abbreviations))?;
             let unit = InFile::new(&self.sections, &dwarf, &unit);
             let mut found = entry::function(unit, unit_offset, entry, patience)?;
-            let mut from = found.origin.take();
-            let scope = indexed.index.path(unit, entry);
-            let mut types = found.into_types(scope);
+            let from = found.origin.take();
+            let types = found.into_types(indexed.index.path(unit, entry));
             // The code of a function, what was inlined of it, and its declaration may be three entries.
-            for _ in 0..MAX_HOPS {
-                let Some(TypeId(origin)) = from else { break };
-                from = self.complete(&mut types, origin, patience);
-            }
-            return Some(types);
+            return Some(self.completed(types, from, patience));
         }
         None
     }

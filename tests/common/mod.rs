@@ -20,7 +20,7 @@ pub use cores::write_core;
 pub use fixture::{Fixture, MemStats};
 pub(crate) use matrix::matrix;
 
-pub use tokio_books::{BookedTask, TokioFixture};
+pub use tokio_books::{BookedRoot, BookedTask, Metrics, TokioFixture};
 pub use tokio_build::{TOKIO_VERSIONS, TokioFlavour, build_tokio};
 
 pub use go_build::{Flavour, Program, Toolchain, build};

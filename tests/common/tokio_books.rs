@@ -26,6 +26,30 @@ pub struct BookedTask {
     pub cancelled: bool,
 }
 
+/// A future that a thread blocks on, as the fixture has it in its books.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct BookedRoot {
+    pub thread: u32,
+    pub subject: String,
+    /// Where the thread is started.
+    pub line: u32,
+}
+
+/// What a runtime says of itself.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Metrics {
+    /// The lengths of its workers' queues.
+    pub queues: Vec<u32>,
+    /// That of the queue that they share.
+    pub global: u64,
+    /// Threads of its blocking pool, with the workers.
+    pub threads: u32,
+    /// Those that wait for a job.
+    pub idle: u32,
+    /// Jobs that wait for a thread.
+    pub jobs: u64,
+}
+
 /// The running fixture.
 pub struct TokioFixture {
     pub fixture: Fixture,
@@ -51,6 +75,18 @@ impl TokioFixture {
         let mut answer = self.fixture.ask("books");
         let tasks: Vec<BookedTask> = serde_json::from_value(answer["tasks"].take()).expect("books");
         tasks.into_iter().map(|task| (task.id, task)).collect()
+    }
+
+    /// The futures that its threads block on.
+    pub fn roots(&mut self) -> Vec<BookedRoot> {
+        let mut answer = self.fixture.ask("books");
+        serde_json::from_value(answer["roots"].take()).expect("books")
+    }
+
+    /// What its runtimes say of themselves, in a build with Tokio's unstable features.
+    pub fn metrics(&mut self) -> Vec<Metrics> {
+        let mut answer = self.fixture.ask("metrics");
+        serde_json::from_value(answer["runtimes"].take()).expect("metrics")
     }
 
     /// The ids of the tasks that stay, and how many short ones ran.

@@ -9,7 +9,7 @@ fn tasks_of_tokio_that_are_left_fail_the_gate() {
     // It ends with its input.
     let gated = run(gate(&[], &program, &["waits"]));
     assert_eq!(gated.status.code(), Some(1), "{}", stderr(&gated));
-    for said in ["LEFT", "fixtures/tokio/waits.rs", "in place of 0"] {
+    for said in ["LEFT", "tokio/waits.rs", "in place of 0"] {
         assert!(stderr(&gated).contains(said), "{said}: {}", stderr(&gated));
     }
 }

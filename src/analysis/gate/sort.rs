@@ -79,6 +79,7 @@ fn open(last: &Snapshot, terms: &Terms) -> Open {
     for task in open.snapshot.tasks.iter_mut().filter(|task| !task.system) {
         let ends = match terms.ending {
             Some(thread) if task.thread == Some(thread) => true,
+            _ if is_main(last, task) => true,
             _ => endings.has(last, task),
         };
         let moves = terms.is_frozen && is_moving(task);
@@ -90,6 +91,11 @@ fn open(last: &Snapshot, terms: &Terms) -> Open {
         task.system = ends || moves || task.state == TaskState::Finished;
     }
     open
+}
+
+/// Whether it is what the main thread itself does, as in Tokio's `block_on`: when that is over, the program ends.
+fn is_main(last: &Snapshot, task: &Task) -> bool {
+    task.id.is_none() && task.thread.is_some() && task.thread == last.header.target.pid
 }
 
 /// Whether it ran, or was about to run. A task in a system call waits there.

@@ -332,3 +332,19 @@ fn what_stays_the_same_is_no_finding_of_a_watch() {
     watch.join(&mut verdict, &terms);
     assert!(verdict.leaks.is_empty(), "{:?}", verdict.leaks);
 }
+
+#[test]
+fn what_the_main_thread_does_is_not_left() {
+    let of_thread = |thread| {
+        reading_with(&[], |builder| {
+            let location = location(builder, "app::main");
+            let stack = Some(builder.code.stack(vec![location]));
+            builder.header.target.pid = Some(7);
+            let wait_class = WaitClass::Receive;
+            let state = TaskState::Waiting;
+            builder.task(Task { thread: Some(thread), stack, state, wait_class, ..Task::default() });
+        })
+    };
+    assert!(!judge(&[of_thread(7)], &Terms::default()).fails());
+    assert!(judge(&[of_thread(8)], &Terms::default()).fails());
+}

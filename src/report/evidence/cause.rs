@@ -103,6 +103,9 @@ meanings! {
     Overload:
         "overload", "more work is started than finished";
         "limit-starts", "limit how much is started at once";
+    NotJoined:
+        "not-joined", "tasks have ended, and their handles are kept and never awaited: so their results stay";
+        "drop-handles", "await the handles, or drop those whose results nobody needs";
     NotEnding:
         "not-ending", "tasks are started and do not end";
         "check-waits", "look at what each task waits for, and what should have ended it";

@@ -1,4 +1,6 @@
-//! Turns headers into tasks of the model.
+//! Turns headers into tasks of the model. [`roots`] does so with the futures of `block_on`.
+
+mod roots;
 
 use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
@@ -62,6 +64,8 @@ pub(super) struct Converter<'a> {
     runtime: u8,
     /// The number of its first task.
     pub(super) first: usize,
+    /// The number behind its last task that has a header.
+    end: usize,
     entries: FxHashMap<u32, Entry>,
     labels: FxHashMap<kinds::LabelKey, Option<LabelSetId>>,
     places: Places<'a>,
@@ -99,6 +103,7 @@ impl<'a> Converter<'a> {
             stuck,
             runtime,
             first: 0,
+            end: 0,
             entries: FxHashMap::default(),
             labels: FxHashMap::default(),
             places: Places::new(target),
@@ -271,10 +276,10 @@ impl<'a> Converter<'a> {
         Wait { op: wanted.op, object }
     }
 
-    /// Says which tasks they are whose end others wait for. `first`: the number of the runtime's first task; they were added
-    /// in the order of their addresses.
-    fn joined(first: usize, into: &mut SnapshotBuilder) {
-        let rows = into.tasks().get(first..).unwrap_or_default();
+    /// Says which tasks they are whose end others wait for. `first` and `end`: the numbers of the runtime's first task and of
+    /// the one after its last; they were added in the order of their addresses.
+    fn joined((first, end): (usize, usize), into: &mut SnapshotBuilder) {
+        let rows = into.tasks().get(first..end).unwrap_or_default();
         let mut actors = Vec::new();
         for (object, id) in into.objects().iter().zip((0..).map(ObjectId)) {
             if object.kind != ObjectKind::Task {
@@ -314,7 +319,7 @@ impl<'a> Converter<'a> {
         options: &ReadOptions,
         into: &mut SnapshotBuilder,
     ) -> Result<(), TargetError> {
-        Self::joined(self.first, into);
+        Self::joined((self.first, self.end), into);
         self.holders(into);
         if self.branches_left_out {
             let warning =

@@ -2,7 +2,8 @@
 //!
 //! How one reading works: `find` knows the vtables of all types of tasks, `scan` finds every header that names one,
 //! `owned` reads the schedulers that the headers name and checks the number of tasks by theirs, `names` says what type a
-//! task is, and `convert` turns all of it into the model. `version` says which Tokio it is.
+//! task is, and `convert` turns all of it into the model. `roots` finds the futures that threads block on. `version` says
+//! which Tokio it is.
 
 use std::num::NonZeroUsize;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -10,6 +11,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::process::{Image, Target, TargetError};
+use crate::runtimes::executors;
 use crate::runtimes::{Attached, Attribute, FoundRuntimes, Pause, ReadOptions};
 use crate::snapshot::{RuntimeInfo, SnapshotBuilder, Worker};
 use crate::symbols::native::NativeCode;
@@ -22,9 +24,11 @@ mod kinds;
 mod names;
 mod owned;
 mod places;
+mod roots;
 mod running;
 mod sampling;
 mod scan;
+mod timers;
 mod version;
 mod workers;
 
@@ -58,6 +62,7 @@ struct Learned {
     code: Option<NativeCode>,
     /// Those of each image.
     chains: Option<Vec<Chains>>,
+    roots: roots::Known,
     schedulers: Vec<Scheduler>,
     /// Tasks without a waker in the last reading: address and id, in order.
     stuck: Vec<(u64, u64)>,
@@ -77,6 +82,8 @@ pub(super) fn probe(target: &dyn Target, found: &mut FoundRuntimes) -> Result<()
     if vtables.is_empty() {
         return Ok(());
     }
+    // Both may be in one program.
+    found.left_out.extend(executors::not_read_besides(target));
     if found.exports_tokio {
         found.notes.push(
             "Tokio's tasks are shown as the program's task registry lists them; those that it does not list are not \
@@ -154,8 +161,7 @@ impl Tokio {
             };
             let polls = || self.known.vtables.iter().map(|vtable| vtable.poll).collect::<Vec<_>>();
             let names = names.get_or_insert_with(|| names::of_symbols(code, &polls()));
-            let open = |image: &Image| Chains::open(image, options.debug_file.as_deref());
-            let chains = chains.get_or_insert_with(|| self.images.iter().map(open).collect());
+            let chains = chains.get_or_insert_with(|| self.open(options));
             let kind = chains
                 .iter_mut()
                 .enumerate()
@@ -166,6 +172,11 @@ impl Tokio {
             types.insert(index, FutureType { name, place, kind });
         }
         Ok(())
+    }
+
+    fn open(&self, options: &ReadOptions) -> Vec<Chains> {
+        let open = |image: &Image| Chains::open(image, options.debug_file.as_deref());
+        self.images.iter().map(open).collect()
     }
 
     /// The vtables of the jobs of the blocking pools that are workers of multi-thread runtimes.
@@ -279,6 +290,9 @@ impl Attached for Tokio {
         converter.chains = chains.as_mut().map_or(&mut [] as &mut [_], |chains| chains);
         converter.readers = options.threads;
         converter.rehearse(&scan.headers);
+        // What is on the stacks now is not kept, but it has been looked up.
+        let options = ReadOptions { pause: Pause::RunningThreads, ..options.clone() };
+        self.roots(target, &options, &mut learned, &mut SnapshotBuilder::new())?;
         Ok(())
     }
 
@@ -304,9 +318,15 @@ impl Attached for Tokio {
             info.provenance.extend(lines);
             let own = self.own_figures(target, &scan.headers, learned);
             info.scheduler = figures(&learned.schedulers, &own);
+            info.provenance.extend(timers::lines(&learned.schedulers, &own, target.monotonic_ns()));
             into.header.warnings.extend(starved(&learned.schedulers, &own));
         }
         self.warn(&scan, into);
+        let roots = self.roots(target, options, learned, into)?;
+        if let Some(info) = into.header.runtimes.get_mut(usize::from(runtime)) {
+            info.provenance
+                .push(format!("{} futures of block_on, by the stacks of all threads", roots.len()));
+        }
         let stuck = std::mem::take(&mut learned.stuck);
         let Learned { types, schedulers, chains, .. } = learned;
         let chains = chains.as_mut().map_or(&mut [] as &mut [_], |chains| chains);
@@ -328,6 +348,7 @@ impl Attached for Tokio {
         converter.first = into.task_count();
         converter.tasks(&scan.headers, into);
         let first = converter.first;
+        converter.roots(roots, into);
         converter.finish(options, into)?;
         // Where nobody awaits, nothing is missing.
         if into.tasks().get(first..).unwrap_or_default().iter().any(|task| !task.system) {

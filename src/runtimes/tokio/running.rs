@@ -132,7 +132,7 @@ pub(super) fn names(id: LocationId, into: &SnapshotBuilder) -> impl Iterator<Ite
 }
 
 /// The stack of a thread, from its stack pointer on. With its registers if it had to be stopped.
-fn stack_of(
+pub(super) fn stack_of(
     target: &dyn Target,
     options: &ReadOptions,
     tid: u32,
@@ -157,7 +157,7 @@ fn stack_of(
 }
 
 /// The words of a stack from an address on, as far as it is mapped.
-fn read(target: &dyn Target, sp: u64) -> Vec<u8> {
+pub(super) fn read(target: &dyn Target, sp: u64) -> Vec<u8> {
     let start = sp.next_multiple_of(8);
     let mut bytes = Vec::new();
     for (from, to) in target.present(start, start.saturating_add(MAX_STACK)) {

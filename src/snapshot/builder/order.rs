@@ -45,12 +45,19 @@ fn by_key(tasks: &[Task]) -> Vec<u32> {
     order.into_iter().map(|(_, at)| at).collect()
 }
 
-/// The same, digit by digit: where all tasks are of one runtime, and their ids differ and are not far apart.
+/// The same, digit by digit: where all tasks are of one runtime, and their ids differ and are not far apart. Those without
+/// an id are few, and come first.
 fn by_id(tasks: &[Task]) -> Option<Vec<u32>> {
     let runtime = tasks.first()?.runtime;
-    let id = |task: &Task| task.id.filter(|_| task.runtime == runtime);
-    let mut order: Vec<(u64, u32)> =
-        tasks.iter().zip(0u32..).map(|(task, at)| Some((id(task)?, at))).collect::<Option<_>>()?;
+    let (mut order, mut nameless) = (Vec::with_capacity(tasks.len()), Vec::new());
+    for (task, at) in tasks.iter().zip(0u32..) {
+        match task.id.filter(|_| task.runtime == runtime) {
+            Some(id) => order.push((id, at)),
+            None if task.runtime == runtime => nameless.push((task.address, at)),
+            None => return None,
+        }
+    }
+    nameless.sort_unstable();
     let least = order.iter().map(|(id, _)| *id).min()?;
     order.iter_mut().for_each(|(id, _)| *id -= least);
     let bits = u64::BITS - order.iter().fold(0, |all, (id, _)| all | id).leading_zeros();
@@ -74,7 +81,7 @@ fn by_id(tasks: &[Task]) -> Option<Vec<u32>> {
         std::mem::swap(&mut order, &mut sorted);
     }
     let differ = order.is_sorted_by(|a, b| a.0 < b.0);
-    differ.then(|| order.into_iter().map(|(_, at)| at).collect())
+    differ.then(|| nameless.into_iter().chain(order).map(|(_, at)| at).collect())
 }
 
 #[cfg(test)]
@@ -125,6 +132,14 @@ mod tests {
             assert_eq!(by_id(&tasks).is_some(), apart < 1 << 40, "{len} {apart}");
             check(tasks);
         }
+        let mut some = random(100, |random, nth| {
+            let id = (!nth.is_multiple_of(9)).then_some(5000 - nth);
+            Task { id, address: random % 5, ..Task::default() }
+        });
+        assert!(by_id(&some).is_some());
+        check(some.clone());
+        some[50].runtime = 1;
+        assert_eq!(by_id(&some), None);
         let twice = |_, nth: u64| Task { id: Some(100 - nth / 2), address: nth % 2, ..Task::default() };
         assert_eq!(by_id(&random(20, twice)), None);
         check(random(20, twice));

@@ -9,6 +9,7 @@ use std::sync::OnceLock;
 
 use gimli::{AttributeValue, Dwarf, EndianSlice, LittleEndian, SectionId, Unit, UnitRef};
 
+use super::lists::Lists;
 use super::pieces::{Budget, Section};
 use super::strings::Strings;
 use crate::cause::full_text;
@@ -38,6 +39,7 @@ pub(in crate::symbols) struct Sections {
     info: Section,
     units: Vec<UnitBytes>,
     strings: Strings,
+    lists: Lists,
     budget: Budget,
 }
 
@@ -86,12 +88,13 @@ impl Sections {
         room = room.saturating_sub(info.size());
         let strings = Section::of(image, SectionId::DebugStr, room)?;
         room = room.saturating_sub(strings.size());
-        Ok(Sections::new(whole, info, strings, room))
+        Ok(Sections { lists: Lists::of(image), ..Sections::new(whole, info, strings, room) })
     }
 
     fn new(whole: Vec<(SectionId, Vec<u8>)>, info: Section, strings: Section, room: usize) -> Sections {
         let units = units(&info);
-        Sections { whole, info, units, strings: Strings::new(strings), budget: Budget::new(room) }
+        let (strings, budget) = (Strings::new(strings), Budget::new(room));
+        Sections { whole, info, units, strings, lists: Lists::default(), budget }
     }
 
     /// Sections with these names and bytes; others than those that are needed are left out.
@@ -186,6 +189,11 @@ impl<'u, 'a> InFile<'u, 'a> {
         unit: &'u Unit<Reader<'a>>,
     ) -> InFile<'u, 'a> {
         InFile { unit: UnitRef::new(dwarf, unit), sections }
+    }
+
+    /// The lists of where variables are.
+    pub(in crate::symbols) fn lists(&self) -> &'a Lists {
+        &self.sections.lists
     }
 
     /// Another unit of the same file.

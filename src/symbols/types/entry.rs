@@ -87,7 +87,7 @@ impl<'a> Attributes<'a> {
 }
 
 /// The place in `.debug_info` that a reference leads to.
-fn reference(value: &AttributeValue<Reader<'_>>, unit_offset: usize) -> Option<TypeId> {
+pub(super) fn reference(value: &AttributeValue<Reader<'_>>, unit_offset: usize) -> Option<TypeId> {
     match *value {
         AttributeValue::UnitRef(UnitOffset(offset)) => Some(TypeId(unit_offset.checked_add(offset)?)),
         AttributeValue::DebugInfoRef(offset) => Some(TypeId(offset.0)),

@@ -62,6 +62,12 @@ impl Index {
         Some(self.functions.get(at)?.1 as usize)
     }
 
+    /// The offset of the entry of the last function that begins at or before an address: its code may end before.
+    pub(super) fn last_before(&self, address: u64) -> Option<usize> {
+        let behind = self.functions.partition_point(|(begin, _)| *begin <= address);
+        Some(self.functions.get(behind.checked_sub(1)?)?.1 as usize)
+    }
+
     /// The number of the innermost scope around an entry, which may be a scope itself.
     fn around(&self, offset: usize) -> Option<usize> {
         let offset = u32::try_from(offset).ok()?;

@@ -45,6 +45,8 @@ pub enum Cause {
     CallNotReturning,
     /// More work is started than is finished.
     Overload,
+    /// Tasks have ended, and nobody takes their results.
+    NotJoined,
     /// Tasks are started and do not end.
     NotEnding,
     /// What some of the tasks wait for never came.

@@ -4,7 +4,7 @@ use super::{Claim, Rule};
 use crate::analysis::leaks::context::Context;
 use crate::analysis::leaks::evidence::{Cause, Evidence};
 use crate::analysis::leaks::finding::Sureness;
-use crate::snapshot::WaitClass;
+use crate::snapshot::{TaskState, WaitClass};
 
 pub(super) struct Growing;
 
@@ -36,14 +36,26 @@ impl Rule for Growing {
                 None => {}
             }
             // Work that piles up is not yet a leak: it may still get done.
-            let works = kind.waits == WaitClass::Nothing;
+            let idle = kind.waits == WaitClass::Nothing;
+            let over = idle && has_ended(context, &kind.tasks);
+            let works = idle && !over;
             if works {
                 because.push(Evidence::Runnable);
                 sureness = Sureness::Suspect;
             }
             let claim = Claim::of(nth, sureness, because);
-            claims.push(claim.meaning(if works { Cause::Overload } else { Cause::NotEnding }));
+            claims.push(claim.meaning(match () {
+                () if works => Cause::Overload,
+                () if over => Cause::NotJoined,
+                () => Cause::NotEnding,
+            }));
         }
         claims
     }
+}
+
+/// Whether tasks only stay because something still refers to them.
+fn has_ended(context: &Context<'_>, tasks: &[u32]) -> bool {
+    let state = |task: &u32| context.task(*task).map(|task| task.state);
+    !tasks.is_empty() && tasks.iter().all(|task| state(task) == Some(TaskState::Finished))
 }

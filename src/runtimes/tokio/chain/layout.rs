@@ -7,7 +7,7 @@ use rustc_hash::FxHashMap;
 
 use super::guards::{self, Guard};
 use super::leaves::{self, LeafKind, SetKind};
-use super::streams::{self, StreamKind};
+use super::stream_kinds::{self, StreamKind};
 use super::{Place, names};
 use crate::symbols::types::{Type, TypeId, TypeKind, Types, Variant};
 
@@ -160,7 +160,7 @@ impl Layouts {
         if let Some(set) = leaves::set_by_type(base) {
             return Some(Shape::Set(set));
         }
-        if let Some(stream) = streams::by_type(base) {
+        if let Some(stream) = stream_kinds::by_type(base) {
             return Some(Shape::Stream(stream));
         }
         if let Some(leaf) = leaves::by_type(base) {
@@ -256,7 +256,7 @@ impl Layouts {
         let base = names::base(&found.name);
         let is_together = leaves::together(base).is_some()
             || leaves::set_by_type(base).is_some()
-            || streams::by_type(base).is_some();
+            || stream_kinds::by_type(base).is_some();
         if leaves::is_poll_fn(base) || is_together {
             return Some(Lead::Deep);
         }

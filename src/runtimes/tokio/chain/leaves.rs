@@ -101,6 +101,7 @@ const WRAPPERS: &[(&str, &str)] = &[
     ("tracing::instrument::Instrumented", "inner"),
     ("futures_util::stream::stream::next::Next", "stream"),
     ("futures_util::future::select::Select", "inner"),
+    ("tokio::task::local::RunUntil", "future"),
 ];
 
 /// Structs whose members are polled together.

@@ -3,7 +3,8 @@
 
 use super::super::scan::state;
 use super::Asked;
-use super::routes::{Next, Part, Root, Routes, Spot, Step, What};
+use super::routes::{Next, Part, Root, Routes};
+use super::way::{Spot, Step, What};
 use super::window::{number, read};
 use crate::process::{Memory, Range};
 

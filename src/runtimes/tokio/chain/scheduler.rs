@@ -1,6 +1,7 @@
 //! What a scheduler and its blocking pool say of themselves, by the types of the debug information.
 //!
-//! Source: tokio 1.28 to 1.54, src/runtime/scheduler/multi_thread/{handle, worker, idle}.rs, src/runtime/blocking/pool.rs.
+//! Source: tokio 1.28 to 1.54, src/runtime/scheduler/multi_thread/{handle, worker, idle}.rs, src/runtime/blocking/pool.rs,
+//! src/runtime/driver.rs, src/runtime/time/mod.rs.
 
 use super::super::find::Vtable;
 use super::super::scan::Header;
@@ -21,6 +22,9 @@ pub(in super::super) struct Figures {
     pub(in super::super) parked: Option<Vec<u64>>,
     /// The pool of threads that run blocking jobs, and the workers.
     pub(in super::super) pool: Option<Pool>,
+    /// When its timers were to be looked at next, as it last went to wait: nanoseconds of CLOCK_MONOTONIC. Some(None): there is
+    /// no timer.
+    pub(in super::super) next_timer: Option<Option<u64>>,
 }
 
 /// The threads of a runtime.
@@ -63,6 +67,7 @@ impl Chains {
             global_queue: global_queue(&mut values, handle),
             parked: parked(&mut values, handle),
             pool: pool(&mut values, handle),
+            next_timer: next_timer(&mut values, handle),
         })
     }
 }
@@ -89,6 +94,22 @@ fn pool(values: &mut Values<'_, '_>, handle: Value) -> Option<Pool> {
         queued: number(values, inner, "queue_depth")?,
         most: number(values, inner, "thread_cap")?,
     })
+}
+
+/// The time driver counts milliseconds from its start (src/runtime/time/{mod, source}.rs).
+fn next_timer(values: &mut Values<'_, '_>, handle: Value) -> Option<Option<u64>> {
+    let driver = values.member(handle, "driver")?;
+    let time = values.member(driver, "time")?;
+    let next = number(values, time, "next_wake")?;
+    if next == 0 {
+        return Some(None);
+    }
+    let start = values.member(time, "start_time")?;
+    let seconds = number(values, start, "tv_sec")?;
+    let nanos = values.member(start, "tv_nsec")?;
+    let nanos = values.window.number(nanos.at, 4)?;
+    let start = seconds.checked_mul(1_000_000_000)?.checked_add(nanos)?;
+    Some(Some(next.checked_mul(1_000_000)?.checked_add(start)?))
 }
 
 fn number(values: &mut Values<'_, '_>, of: Value, name: &str) -> Option<u64> {

@@ -2,7 +2,7 @@
 
 use rustc_hash::FxHashMap;
 
-use super::routes::Way;
+use super::way::Way;
 use super::word::{Source, Word};
 use super::{Chain, ChannelWords, Leaf, Wanted};
 use crate::snapshot::Channel;

@@ -1,7 +1,7 @@
 //! Memory that was read for chains. Each call into the kernel costs much, so the memory of many tasks is read at a time:
 //! a walk that lacks some ends, notes what it lacks, and begins again when that is there.
 
-use super::routes::{Way, What};
+use super::way::{Way, What};
 use super::word::{Source, Word};
 use crate::process::{Memory, Range};
 

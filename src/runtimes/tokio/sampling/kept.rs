@@ -80,7 +80,7 @@ impl<'a> Keepers<'a> {
             let mut around = Around { keepers: self, code };
             let (state, call) = match frame.is_interrupted {
                 true => (flow.before(frame.pc, &mut around), None),
-                false => flow.calling(frame.pc, &mut around).map(|(state, call)| (state, call)).unzip(),
+                false => flow.calling(frame.pc, &mut around).unzip(),
             };
             self.flows.insert(called, Some(flow));
             if let Some(found) = kept(&state?, frame, stack) {

@@ -32,10 +32,16 @@ struct Entry {
 }
 
 impl Books {
+    /// Whether a task can be told from all others.
+    pub(super) fn has_identity(task: &Task) -> bool {
+        task.id.is_some() || task.address != 0
+    }
+
     /// A task is there that the last reading did not have. `began`: there was such a reading.
     pub(super) fn appeared(&mut self, task: &Task, began: bool) {
-        self.nameless |= task.id.is_none();
-        self.appeared += u64::from(began);
+        self.nameless |= !Books::has_identity(task);
+        // A runtime counts only tasks to which it gives ids.
+        self.appeared += u64::from(began && task.id.is_some());
     }
 
     /// A task is there that was there in the last reading, so long ago.

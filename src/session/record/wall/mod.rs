@@ -184,7 +184,7 @@ impl Wall {
             let key = (self.tables.runtime(task.runtime), task.id, task.address);
             let mut same = None;
             while let Some(run) = old.next_if(|run| run.key <= key) {
-                if run.key == key && task.id.is_some() {
+                if run.key == key && Books::has_identity(task) {
                     same = Some(run);
                 } else {
                     self.close(&run, border, builder);

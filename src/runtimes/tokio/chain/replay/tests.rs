@@ -2,7 +2,7 @@ use std::sync::{Arc, Mutex};
 
 use super::super::super::find::Vtable;
 use super::super::super::scan::Header;
-use super::super::routes::Way;
+use super::super::way::Way;
 use super::super::window::Windows;
 use super::super::{Chain, FutureKind, Leaf, Template, Wanted};
 use super::*;
