@@ -290,9 +290,11 @@ impl Attached for Tokio {
         converter.chains = chains.as_mut().map_or(&mut [] as &mut [_], |chains| chains);
         converter.readers = options.threads;
         converter.rehearse(&scan.headers);
-        // What is on the stacks now is not kept, but it has been looked up.
-        let options = ReadOptions { pause: Pause::RunningThreads, ..options.clone() };
-        self.roots(target, &options, &mut learned, &mut SnapshotBuilder::new())?;
+        if options.pause == Pause::Everything {
+            // What is on the stacks now is not kept, but it has been looked up.
+            let options = ReadOptions { pause: Pause::RunningThreads, ..options.clone() };
+            self.roots(target, &options, &mut learned, &mut SnapshotBuilder::new())?;
+        }
         Ok(())
     }
 
