@@ -11,7 +11,7 @@ use std::time::Instant;
 use common::{Fixture, Flavour, Program, QUICK_VERSIONS, Toolchain, amount, build};
 use loiter::process;
 use loiter::runtimes::{Pause, ReadOptions, Readable};
-use loiter::snapshot::{Snapshot, StackStatus, Task};
+use loiter::snapshot::{Snapshot, StackStatus, Task, TaskState};
 
 const RATE: &str = "50000";
 
@@ -98,6 +98,8 @@ fn check_task(snapshot: &Snapshot, task: &Task) -> Option<String> {
         StackStatus::Complete => {}
         StackStatus::Torn | StackStatus::Running if names.is_empty() => return None,
         StackStatus::Torn | StackStatus::Running => return wrong("a stack where there should be none"),
+        // Its thread was stopped in the few instructions with which the scheduler changes stacks. How many: see `check`.
+        StackStatus::Broken if names.is_empty() && task.state == TaskState::Running => return None,
         _ => return wrong("an incomplete stack"),
     }
     if task.id.is_none_or(|id| id == 0 || id > 1 << 40) {
@@ -164,6 +166,12 @@ fn check(version: &str, flavour: Flavour) {
         assert!(tally.tasks >= u64::from(tally.snapshots), "{pause:?}: empty snapshots");
         let settled = tally.of(StackStatus::Complete) + tally.of(StackStatus::Running);
         assert!(settled * 10 >= tally.tasks * 9, "{pause:?}: a tenth of all stacks is torn");
+        // One in half a million was seen.
+        assert!(
+            tally.of(StackStatus::Broken) <= 1 + tally.tasks / 100_000,
+            "{pause:?}: {:?}",
+            tally.statuses
+        );
         if pause == Pause::Everything {
             assert_eq!(settled, tally.of(StackStatus::Complete), "frozen threads have registers");
             assert_eq!(tally.of(StackStatus::Torn), 0, "nothing moves in a frozen program");

@@ -162,7 +162,8 @@ fn check(version: &str, flavour: TokioFlavour) {
     if flavour == TokioFlavour::Unstable {
         let mut theirs: Vec<u32> = fixture.metrics().into_iter().flat_map(|runtime| runtime.queues).collect();
         let mut ours: Vec<u32> = info.scheduler.workers.iter().map(|worker| worker.queue).collect();
-        (theirs.sort_unstable(), ours.sort_unstable());
+        theirs.sort_unstable();
+        ours.sort_unstable();
         assert_eq!(ours, theirs, "{version} {flavour:?}: the workers' own queues");
         assert!(ours.iter().any(|queue| *queue > 0), "{ours:?}");
     }

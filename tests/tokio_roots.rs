@@ -111,7 +111,7 @@ fn wrong(snapshot: &Snapshot, booked: &BookedRoot, expected: &Expected, says: Sa
     if !has_types {
         // Whatever is known without types, it is no chain.
         let is_chain = |root: &&Task| !lines(snapshot, snapshot.stack_of(root)).is_empty();
-        return roots.iter().any(|root| is_chain(&root)).then_some(said);
+        return roots.iter().any(is_chain).then_some(said);
     }
     let [root] = roots[..] else { return Some(said) };
     if root.id.is_some() || root.address == 0 || name(root).is_empty() {

@@ -37,13 +37,16 @@ struct Entry {
     thing: u32,
 }
 
+/// From when to when a task had a lock.
+type Owner = (u64, u64, Place);
+
 /// The books of all processes of a system.
 #[derive(Debug, Default)]
 pub(crate) struct Books {
     /// What each task notes, in the order of time.
     of: BTreeMap<Place, Vec<Entry>>,
     /// For each lock of a process who had it: from when to when, ascending.
-    owners: BTreeMap<(usize, u32), Vec<(u64, u64, Place)>>,
+    owners: BTreeMap<(usize, u32), Vec<Owner>>,
 }
 
 impl Books {
@@ -114,7 +117,7 @@ impl Books {
         let Some(owners) = self.owners.get(&(process, lock)) else { return false };
         let behind = owners.partition_point(|&(from, ..)| from <= at);
         let (before, after) = (behind.checked_sub(1).and_then(|nth| owners.get(nth)), owners.get(behind));
-        let is = |owner: Option<&(u64, u64, Place)>| owner.is_some_and(|&(.., place)| place == task);
+        let is = |owner: Option<&Owner>| owner.is_some_and(|&(.., place)| place == task);
         // Between two owners both may have it: the one has noted that it gives it, the other one not yet that it has it.
         let given = before.is_none_or(|&(_, to, _)| to < at);
         is(before) || given && is(after)
