@@ -125,6 +125,10 @@ fn check(version: &str, flavour: TokioFlavour) {
     let known: Vec<_> =
         counts.iter().filter(|(kind, _)| !["deep", "unbooked"].contains(&kind.as_str())).collect();
     for (kind, [all, named]) in &known {
+        // The code of these jobs keeps no header there: they count by their type.
+        if (flavour, kind.as_str()) == (TokioFlavour::Fat, "blocking") {
+            continue;
+        }
         assert!(named * 100 >= all * 90, "{version} {flavour:?}: {kind}: {named} of {all}: {counts:?}");
     }
     // Of what burns little ("nested") there may be no sample.
