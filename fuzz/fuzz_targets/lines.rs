@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
 use loiter::__test::symbols::lines::Lines;
-use loiter::__test::symbols::types::Types;
+use loiter::__test::symbols::types::{Machine, Types};
 
 const SECTIONS: [&str; 8] = [
     ".debug_info",
@@ -17,6 +17,19 @@ const SECTIONS: [&str; 8] = [
     ".debug_ranges",
     ".debug_rnglists",
 ];
+
+/// A call of which everything is known.
+struct SomeCall;
+
+impl Machine for SomeCall {
+    fn register(&self, number: u16) -> Option<u64> {
+        Some(0x7000 + u64::from(number))
+    }
+
+    fn word(&self, address: u64) -> Option<u64> {
+        Some(!address)
+    }
+}
 
 fuzz_target!(|data: &[u8]| {
     // The first bytes say how the rest is shared among the sections.
@@ -34,6 +47,11 @@ fuzz_target!(|data: &[u8]| {
         assert!(frames.len() <= 128);
     }
     for address in [0x1000, 0x1139, 0x40_1000] {
+        if let Some(frame) = types.frame(address, &|_| true) {
+            for variable in frame.functions.iter().flat_map(|function| &function.variables) {
+                frame.spot(variable, &SomeCall);
+            }
+        }
         let Some(function) = types.function(address) else { continue };
         let mut left: Vec<_> = function.parameters.iter().map(|parameter| parameter.of).collect();
         left.extend(function.first_argument);

@@ -76,13 +76,16 @@ struct Open {
 fn open(last: &Snapshot, terms: &Terms) -> Open {
     let mut open = Open { snapshot: last.clone(), ending: 0, unsettled: 0 };
     let mut endings = Endings::new(last);
+    let hidden = Hidden::of(last, terms.ending);
     for task in open.snapshot.tasks.iter_mut().filter(|task| !task.system) {
         let ends = match terms.ending {
             Some(thread) if task.thread == Some(thread) => true,
             _ if is_main(last, task) => true,
+            _ if hidden == Hidden::One && may_run_anywhere(task) => true,
             _ => endings.has(last, task),
         };
-        let moves = terms.is_frozen && is_moving(task);
+        let moves =
+            terms.is_frozen && is_moving(task) || hidden == Hidden::OneOfSeveral && may_run_anywhere(task);
         if ends {
             open.ending = open.ending.saturating_add(task.count());
         } else if moves {
@@ -91,6 +94,35 @@ fn open(last: &Snapshot, terms: &Terms) -> Open {
         task.system = ends || moves || task.state == TaskState::Finished;
     }
     open
+}
+
+/// Whether the task that ends the program may be one whose thread is not known, as in programs without symbols.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Hidden {
+    /// It is known by its thread, or ends in another way.
+    No,
+    /// Only one runs on a thread that is not known.
+    One,
+    /// Several do, and which of them ends the program is not known.
+    OneOfSeveral,
+}
+
+impl Hidden {
+    fn of(last: &Snapshot, ending: Option<u32>) -> Hidden {
+        let mut tasks = last.tasks.iter();
+        if ending.is_none() || tasks.any(|task| task.thread == ending) {
+            return Hidden::No;
+        }
+        match last.tasks.iter().filter(|task| may_run_anywhere(task)).count() {
+            0 => Hidden::No,
+            1 => Hidden::One,
+            _ => Hidden::OneOfSeveral,
+        }
+    }
+}
+
+fn may_run_anywhere(task: &Task) -> bool {
+    !task.system && task.state == TaskState::Running && task.thread.is_none()
 }
 
 /// Whether it is what the main thread itself does, as in Tokio's `block_on`: when that is over, the program ends.

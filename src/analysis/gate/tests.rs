@@ -348,3 +348,19 @@ fn what_the_main_thread_does_is_not_left() {
     assert!(!judge(&[of_thread(7)], &Terms::default()).fails());
     assert!(judge(&[of_thread(8)], &Terms::default()).fails());
 }
+
+#[test]
+fn the_task_that_ends_the_program_may_have_no_known_thread() {
+    let running = |id| Given { class: WaitClass::Nothing, ..given(id, &["a.work"], "a.start") };
+    let judged = |tasks: &[Given], ending| {
+        let snapshot = reading_with(tasks, |_| {});
+        judge(&[snapshot], &Terms { ending, ..Terms::default() })
+    };
+    // Nothing says that one of them ends the program.
+    assert!(judged(&[running(3)], None).fails());
+    assert!(!judged(&[running(3)], Some(99)).fails());
+    let several = judged(&[running(3), running(4)], Some(99));
+    assert_eq!((several.fails(), several.unsettled()), (false, 2));
+    // What waits is left all the same.
+    assert!(judged(&[running(3), given(5, &["a.wait"], "a.start")], Some(99)).fails());
+}
