@@ -104,9 +104,13 @@ impl<'r> Replay<'r> {
             };
             into.outcomes.push(match end {
                 Some((end, template)) => {
-                    let value = |source: &super::word::Source| run.sources.get(source.0 as usize);
-                    into.kept.extend(template.kept.iter().map(|it| value(it).map_or(0, |it| it.value)));
-                    Outcome::End(end, kept)
+                    let values = template.kept.iter().map_while(|source| run.sources.get(source.0 as usize));
+                    into.kept.extend(values.map(|source| source.value));
+                    // Without all of its values, a chain would claim addresses that are none.
+                    match into.kept.len() - kept == template.kept.len() {
+                        true => Outcome::End(end, kept),
+                        false => Outcome::Other,
+                    }
                 }
                 None => run.outcome.unwrap_or(Outcome::Other),
             });
@@ -148,6 +152,9 @@ impl<'r> Replay<'r> {
             run.asked_for = run.sources.len();
         }
         if end == begin || end > MAX_BYTES {
+            // What was asked for is not read.
+            self.ranges.truncate(first);
+            self.owners.truncate(first);
             return false;
         }
         self.bytes.resize(end, 0);
