@@ -46,7 +46,7 @@ impl TrueWait {
 }
 
 fn options(pause: Pause) -> ReadOptions {
-    ReadOptions { pause, actors: Duration::from_secs(120), ..ReadOptions::default() }
+    ReadOptions { actors: Duration::from_secs(120), ..common::reading(pause) }
 }
 
 fn who(snapshot: &Snapshot, actor: &Actor) -> u64 {
@@ -214,7 +214,7 @@ fn check_busy(version: &str, flavour: Flavour) {
     let target = process::open_pid(fixture.pid()).unwrap();
     let readable = Readable::find(target.as_ref()).unwrap();
     let mut found = 0;
-    for reading in 0..amount("LOITER_ACTORS_BUSY", 40, 200) {
+    for reading in 0..amount("LOITER_ACTORS_BUSY", 40, 80) {
         let pause = [Pause::RunningThreads, Pause::Everything][reading as usize % 2];
         let snapshot = readable.read(target.as_ref(), &options(pause)).unwrap();
         let score = score(&snapshot, &waits);

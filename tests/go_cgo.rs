@@ -7,7 +7,7 @@ mod common;
 
 use common::{Fixture, Flavour, Program, Toolchain, build, matrix};
 use loiter::process::{self, Target};
-use loiter::runtimes::{Pause, ReadOptions, Readable};
+use loiter::runtimes::{Pause, Readable};
 use loiter::snapshot::{FunctionKind, Snapshot, StackStatus, Task, TaskState};
 
 const PAUSES: [Pause; 3] = [Pause::RunningThreads, Pause::Nothing, Pause::Everything];
@@ -26,7 +26,7 @@ impl Attached {
     }
 
     fn read(&self, pause: Pause) -> Snapshot {
-        let options = ReadOptions { pause, ..ReadOptions::default() };
+        let options = common::reading(pause);
         self.readable.read(self.target.as_ref(), &options).unwrap()
     }
 }

@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use common::{Fixture, Flavour, Program, QUICK_VERSIONS, Toolchain, amount, build};
 use loiter::process;
-use loiter::runtimes::{Pause, ReadOptions, Readable};
+use loiter::runtimes::{Pause, Readable};
 use loiter::snapshot::{Snapshot, StackStatus, Task, TaskState};
 
 const RATE: &str = "50000";
@@ -136,7 +136,7 @@ fn check_task(snapshot: &Snapshot, task: &Task) -> Option<String> {
 
 fn take(fixture: &Fixture, count: u32, pause: Pause) -> Tally {
     let target = process::open_pid(fixture.pid()).unwrap();
-    let options = ReadOptions { pause, ..ReadOptions::default() };
+    let options = common::reading(pause);
     let readable = Readable::find(target.as_ref()).unwrap();
     let mut tally = Tally::default();
     for _ in 0..count {
@@ -150,7 +150,7 @@ fn check(version: &str, flavour: Flavour) {
     let program = build(&toolchain, Program::Fixtures, flavour);
     let mut fixture = Fixture::start_with(&program, &["churn"], &[("RATE", RATE)]);
     let (before, began) = (fixture.counter("created"), Instant::now());
-    let count = amount("LOITER_CHURN_SNAPSHOTS", 100, 1000);
+    let count = amount("LOITER_CHURN_SNAPSHOTS", 100, 400);
     for (pause, count) in
         [(Pause::RunningThreads, count), (Pause::Nothing, count / 4), (Pause::Everything, count / 4)]
     {

@@ -17,7 +17,7 @@ use loiter::snapshot::{ReadMode, Snapshot, Task, WaitClass};
 fn read(pid: u32, pause: Pause) -> Snapshot {
     let target = process::open_pid(pid).unwrap();
     // Deeper than the deepest fixture.
-    let options = ReadOptions { pause, max_depth: 20_000, ..ReadOptions::default() };
+    let options = ReadOptions { max_depth: 20_000, ..common::reading(pause) };
     runtimes::snapshot(target.as_ref(), &options).unwrap()
 }
 

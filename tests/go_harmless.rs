@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use common::random::Random;
 use common::{Fixture, Flavour, Program, QUICK_VERSIONS, Toolchain, amount, build, threads};
 use loiter::process;
-use loiter::runtimes::{Pause, ReadOptions, Readable};
+use loiter::runtimes::{Pause, Readable};
 
 /// What other programs on the machine may take away from the target's clock.
 const NOISE: Duration = Duration::from_millis(100);
@@ -60,7 +60,7 @@ fn killed_at_random_moments() {
     let mut random = Random::new(1);
     let (mut killed, mut in_a_pause) = (0, 0);
     let mut longest = Duration::ZERO;
-    let count = amount("LOITER_KILLS", 50, 500);
+    let count = amount("LOITER_KILLS", 50, 150);
     for round in 0..count {
         let (created, (_, ticks)) = (fixture.counter("created"), fixture.clock_gap());
         let mut child = loiter_freezes(pid).spawn().unwrap();
@@ -101,7 +101,7 @@ fn the_pause_is_no_longer_than_loiter_says() {
     let mut beyond = Vec::new();
     let rounds = amount("LOITER_PAUSES", 20, 100);
     for pause in [Pause::Everything, Pause::RunningThreads] {
-        let options = ReadOptions { pause, ..ReadOptions::default() };
+        let options = common::reading(pause);
         for _ in 0..rounds {
             fixture.clock_gap();
             let snapshot = readable.read(target.as_ref(), &options).unwrap();

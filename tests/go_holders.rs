@@ -64,7 +64,7 @@ fn apply_limits(minor: u32, locks: &[Lock], failures: Vec<Failure>) -> Vec<Failu
 /// A frozen program may stay so for longer than a user would want: with busy processes beside it, a reading
 /// of a debug build can take longer than the default limit.
 fn with(pause: Pause) -> ReadOptions {
-    ReadOptions { pause, freeze_limit: Duration::from_secs(120), ..ReadOptions::default() }
+    common::reading(pause)
 }
 
 fn locks_of(fixture: &mut Fixture) -> Vec<Lock> {

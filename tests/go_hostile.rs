@@ -233,7 +233,7 @@ fn memory_that_lies() {
         let liar = Liar { inner, lie, seed, honest, reads: AtomicU64::new(0) };
         let pause = [Pause::Nothing, Pause::RunningThreads, Pause::Everything][random.below(3) as usize];
         let actors = Duration::from_millis(500);
-        let options = ReadOptions { pause, actors, ..ReadOptions::default() };
+        let options = ReadOptions { actors, ..common::reading(pause) };
         let began = Instant::now();
         let result = catch_unwind(AssertUnwindSafe(|| runtimes::snapshot(&liar, &options)));
         let took = began.elapsed();

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use common::{Fixture, Flavour, Program, Toolchain, amount, build, matrix};
 use loiter::process;
-use loiter::runtimes::{Pause, ReadOptions, Readable};
+use loiter::runtimes::{Pause, Readable};
 use loiter::snapshot::{Snapshot, StackStatus, Task, TaskState};
 
 /// Outermost functions of the spinners and how many frames of the same function they keep.
@@ -76,7 +76,7 @@ fn check(version: &str, flavour: Flavour) {
     let target = process::open_pid(fixture.pid()).unwrap();
     let readable = Readable::find(target.as_ref()).unwrap();
     for pause in [Pause::RunningThreads, Pause::Nothing, Pause::Everything] {
-        let options = ReadOptions { pause, ..ReadOptions::default() };
+        let options = common::reading(pause);
         let mut statuses: BTreeMap<String, u32> = BTreeMap::new();
         let mut running = 0;
         let mut incomplete = Vec::new();

@@ -341,7 +341,7 @@ fn check_fixed(version: &str, flavour: Flavour) {
     let what = format!("{} {flavour:?}", toolchain.full_version);
     let fixture = Fixture::start(&build(&toolchain, Program::Burners, flavour), &["fixed"]);
     let target = process::open_pid(fixture.pid()).unwrap();
-    let frozen = ReadOptions { pause: Pause::Everything, ..ReadOptions::default() };
+    let frozen = common::reading(Pause::Everything);
     let is_fixed = |names: &[&str]| names.contains(&"main.forever");
     let find = |snapshot: &loiter::snapshot::Snapshot| {
         let names = |task| names(&snapshot.code, snapshot.stack_of(task));

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use loiter::process;
-use loiter::runtimes::{self, Pause, ReadOptions};
+use loiter::runtimes::{self, Pause};
 use loiter::snapshot::{Age, Snapshot, StackStatus, Task, TaskState};
 use serde_json::{Value, json};
 
@@ -105,7 +105,7 @@ impl Books {
 
     fn read(&self, pause: Pause) -> Snapshot {
         let target = process::open_pid(self.child.id()).unwrap();
-        let options = ReadOptions { pause, ..ReadOptions::default() };
+        let options = common::reading(pause);
         let snapshot = runtimes::snapshot(target.as_ref(), &options).unwrap();
         snapshot.validate().unwrap();
         snapshot
@@ -183,7 +183,7 @@ fn loiter_reads_what_the_program_knows() {
 fn tasks_that_come_and_go_leave_those_that_stay_whole() {
     let books = Books::start(&build(builds()[0]), &["churn"]);
     let (mut short, mut torn, mut retried) = (0, 0, 0);
-    for _ in 0..common::amount("LOITER_CHURN", 100, 1000) {
+    for _ in 0..common::amount("LOITER_CHURN", 100, 300) {
         let snapshot = books.read(Pause::Nothing);
         let mut parked = 0;
         for task in &snapshot.tasks {

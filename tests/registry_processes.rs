@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 use loiter::process;
-use loiter::runtimes::{self, Pause, ReadOptions};
+use loiter::runtimes::{self, Pause};
 use loiter::snapshot::{ObjectKind, Snapshot, StackStatus, Task, TaskState, WaitOp};
 
 mod common;
@@ -19,7 +19,7 @@ const PAUSES: [Pause; 3] = [Pause::RunningThreads, Pause::Nothing, Pause::Everyt
 
 fn try_read(pid: u32, pause: Pause) -> loiter::Result<Snapshot> {
     let target = process::open_pid(pid)?;
-    let snapshot = runtimes::snapshot(target.as_ref(), &ReadOptions { pause, ..ReadOptions::default() })?;
+    let snapshot = runtimes::snapshot(target.as_ref(), &common::reading(pause))?;
     snapshot.validate().unwrap();
     Ok(snapshot)
 }

@@ -313,8 +313,7 @@ fn a_frozen_reading_and_one_that_stops_nothing_find_the_same() {
     let (books, _) = settled(&mut fixture, None);
     let target = process::open_pid(fixture.pid()).unwrap();
     for pause in [Pause::Everything, Pause::Nothing] {
-        let snapshot =
-            runtimes::snapshot(&*target, &ReadOptions { pause, ..ReadOptions::default() }).unwrap();
+        let snapshot = runtimes::snapshot(&*target, &common::reading(pause)).unwrap();
         let tasks = by_id(&snapshot);
         assert!(books.keys().all(|id| tasks.contains_key(id)), "{pause:?}");
     }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use loiter::__test::symbols::types::Types;
 use loiter::process;
-use loiter::runtimes::{Pause, ReadOptions, Readable};
+use loiter::runtimes::{Pause, Readable};
 use loiter::snapshot::{Branch, HoldKind, LocationId, Snapshot, StackStatus, Task, TaskState};
 
 mod common;
@@ -101,7 +101,7 @@ fn places(snapshot: &Snapshot, stack: &[LocationId]) -> Vec<Place> {
 }
 
 fn read(readable: &Readable, target: &dyn process::Target, pause: Pause) -> Snapshot {
-    let options = ReadOptions { pause, ..ReadOptions::default() };
+    let options = common::reading(pause);
     let snapshot = readable.read(target, &options).unwrap();
     assert_eq!(snapshot.validate(), Ok(()));
     snapshot

@@ -38,7 +38,7 @@ fn dumped(trace: &str) -> BTreeSet<Place> {
 
 /// The places of each task and its branches, by the task's id.
 fn read(target: &dyn process::Target) -> BTreeMap<u64, BTreeSet<Place>> {
-    let options = ReadOptions { pause: Pause::Everything, ..ReadOptions::default() };
+    let options = common::reading(Pause::Everything);
     let snapshot = runtimes::snapshot(target, &options).unwrap();
     let mut all = BTreeMap::new();
     for (task, row) in snapshot.tasks.iter().zip(0..) {

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use loiter::process;
-use loiter::runtimes::{Pause, ReadOptions, Readable};
+use loiter::runtimes::{Pause, Readable};
 use loiter::snapshot::{Branch, HoldKind, LocationId, Snapshot, StackStatus, Task, TaskState};
 
 mod common;
@@ -166,7 +166,7 @@ fn check(version: &str, flavour: TokioFlavour, says: Says) {
         // A future needs a moment to get where it waits.
         let (snapshot, books) = loop {
             let books = fixture.roots();
-            let options = ReadOptions { pause, ..ReadOptions::default() };
+            let options = common::reading(pause);
             let snapshot = readable.read(&*target, &options).unwrap();
             assert_eq!(snapshot.validate(), Ok(()));
             let mut failures: Vec<String> =
@@ -232,7 +232,7 @@ fn one_that_moves() {
     while read_it < 3 || nth < 30 {
         assert!(began.elapsed() < PATIENCE, "{nth} readings showed {read_it} chains");
         let pause = if nth % 3 == 0 { Pause::Everything } else { Pause::RunningThreads };
-        let options = ReadOptions { pause, ..ReadOptions::default() };
+        let options = common::reading(pause);
         let snapshot = readable.read(&*target, &options).unwrap();
         let Some(booked) = fixture.roots().pop() else { continue };
         for root in snapshot.tasks.iter().filter(|task| is_root(&snapshot, task)) {

@@ -16,6 +16,9 @@ pub use checkpoint::Checkpoint;
 /// Total waits that are kept.
 const MAX_WAITS: usize = 1 << 24;
 
+/// Rows that room is made for before they are there.
+const MAX_RESERVED: usize = 1 << 22;
+
 /// Fills a [`Snapshot`], interning as it goes.
 #[derive(Debug, Default)]
 pub struct SnapshotBuilder {
@@ -49,13 +52,15 @@ impl SnapshotBuilder {
         address: u64,
         make: impl FnOnce(&mut Self) -> Option<Channel>,
     ) -> ObjectId {
-        if let Some(&id) = self.objects_by_address.get(&(kind, address)) {
-            return id;
+        let new = ObjectId(self.objects.len() as u32);
+        let id = *self.objects_by_address.entry((kind, address)).or_insert(new);
+        if id == new {
+            self.objects.push(WaitObject { kind, address, channel: None, lock: None });
+            let channel = make(self);
+            if let Some(object) = self.objects.get_mut(id.index()) {
+                object.channel = channel;
+            }
         }
-        let channel = make(self);
-        let id = ObjectId(self.objects.len() as u32);
-        self.objects.push(WaitObject { kind, address, channel, lock: None });
-        self.objects_by_address.insert((kind, address), id);
         id
     }
 
@@ -156,6 +161,25 @@ impl SnapshotBuilder {
     pub fn reserve_objects(&mut self, more: usize) {
         self.objects.reserve(more);
         self.objects_by_address.reserve(more);
+    }
+
+    /// Makes room for what `more` tasks wait for, if they wait as the last ones do, since there were `before` objects,
+    /// waits and branches. A table that grows is copied each time.
+    pub(crate) fn reserve_alike(&mut self, before: [usize; 3], last: usize, more: usize) {
+        let now = self.lengths();
+        let alike = |nth: usize| {
+            let each =
+                now.get(nth).zip(before.get(nth)).map_or(0, |(now, before)| now.saturating_sub(*before));
+            (each.saturating_mul(more) / last.max(1)).min(MAX_RESERVED)
+        };
+        self.reserve_objects(alike(0));
+        self.waits.reserve(alike(1));
+        self.links.branches.reserve(alike(2));
+    }
+
+    /// How many objects, waits and branches there are.
+    pub(crate) fn lengths(&self) -> [usize; 3] {
+        [self.objects.len(), self.waits.len(), self.links.branches.len()]
     }
 
     /// The finished snapshot, its tasks sorted by runtime and id.

@@ -26,12 +26,20 @@ pub use tokio_build::{TOKIO_VERSIONS, TokioFlavour, build_tokio};
 pub use go_build::{Flavour, Program, Toolchain, build};
 
 use std::env;
+use std::time::Duration;
+
+use loiter::runtimes::{Pause, ReadOptions};
 
 /// Every Go version of the matrix, the oldest first. The list is in `matrix.rs`.
 pub const GO_VERSIONS: [&str; 8] = matrix::with_go_versions!(version_names {});
 
 /// The oldest and the newest, for the quick runs.
 pub const QUICK_VERSIONS: [&str; 2] = [GO_VERSIONS[0], GO_VERSIONS[GO_VERSIONS.len() - 1]];
+
+/// How a test reads: as by default, but a frozen process is not let go before a slow machine has read it.
+pub fn reading(pause: Pause) -> ReadOptions {
+    ReadOptions { pause, freeze_limit: Duration::from_secs(120), ..ReadOptions::default() }
+}
 
 /// `.ci/run` sets it: everything is tested, not only a sample.
 pub fn full_matrix() -> bool {

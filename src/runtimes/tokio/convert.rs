@@ -119,11 +119,15 @@ impl<'a> Converter<'a> {
 
     /// Adds tasks.
     pub(super) fn tasks(&mut self, headers: &[Header], into: &mut SnapshotBuilder) {
-        for headers in headers.chunks(AT_A_TIME) {
-            let (chains, which) = self.chains(headers);
-            for (header, which) in headers.iter().zip(which) {
+        let before = into.lengths();
+        for (nth, part) in headers.chunks(AT_A_TIME).enumerate() {
+            let (chains, which) = self.chains(part);
+            for (header, which) in part.iter().zip(which) {
                 let chain = which.and_then(|(image, nth)| Some((image, chains.get(image)?, nth)));
                 self.task(header, chain, into);
+            }
+            if nth == 0 {
+                into.reserve_alike(before, part.len(), headers.len() - part.len());
             }
         }
     }
