@@ -106,6 +106,9 @@ meanings! {
     NotJoined:
         "not-joined", "tasks have ended, and their handles are kept and never awaited: so their results stay";
         "drop-handles", "await the handles, or drop those whose results nobody needs";
+    TimerFarAhead:
+        "timer-far-ahead", "the timer is so far ahead that it ends no wait: \"for ever\" on purpose, a wrong unit, or an overflow";
+        "check-duration", "check how the time is computed; a task that should wait for ever is better ended by a signal";
     NotEnding:
         "not-ending", "tasks are started and do not end";
         "check-waits", "look at what each task waits for, and what should have ended it";

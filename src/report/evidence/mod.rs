@@ -90,6 +90,16 @@ pub fn evidence(evidence: &Evidence, tasks: Tasks<'_>) -> String {
         Evidence::Blocked { tasks, at_least_ns } => {
             format!("{} of them have been blocked for at least {}", thousands(*tasks), duration(*at_least_ns))
         }
+        Evidence::Ended { tasks: many, at_least_ns } => format!(
+            "{} ended at least {} ago",
+            if tasks.is_one { "it".to_owned() } else { format!("{} of them", thousands(*many)) },
+            duration(*at_least_ns)
+        ),
+        Evidence::DueIn { at_least_ns, .. } => format!(
+            "{} for nothing but a timer that is due in {}",
+            tasks.pick("it waits", "each waits"),
+            duration(*at_least_ns)
+        ),
         Evidence::AgeUnknown { .. } => {
             format!("how long {} been waiting is unknown", tasks.pick("it has", "they have"))
         }

@@ -47,6 +47,8 @@ pub enum Cause {
     Overload,
     /// Tasks have ended, and nobody takes their results.
     NotJoined,
+    /// A timer is so far ahead that it will not end the wait.
+    TimerFarAhead,
     /// Tasks are started and do not end.
     NotEnding,
     /// What some of the tasks wait for never came.
