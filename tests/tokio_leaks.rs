@@ -61,6 +61,13 @@ fn functions(finding: &Value) -> BTreeSet<String> {
     names.map(|name| name.trim_end_matches("{async_fn}").to_owned()).collect()
 }
 
+/// The functions that a note about the scheduler names.
+fn named_by(report: &Value, rule: &str) -> Vec<String> {
+    let notes = list(&report["scheduler"]).iter().filter(|note| note["rule"] == rule);
+    let because = notes.flat_map(|note| list(&note["because"]));
+    because.filter_map(|because| because["function"].as_str().map(str::to_owned)).collect()
+}
+
 /// What is wrong with the findings about the planted mistakes.
 fn wrong(report: &Value) -> Vec<String> {
     let (mut missing, mut wrong) = (planted(), Vec::new());
@@ -109,10 +116,15 @@ fn planted_mistakes_are_found() {
     assert!(crossed.len() == 2 && crossed.iter().all(|holder| holder["deadlocked"] == true), "{crossed:#?}");
 
     // What is no finding about tasks that wait.
-    let busy = list(&report["scheduler"]).iter().find(|note| note["rule"] == "hot-loops").unwrap();
-    let names: Vec<&str> =
-        list(&busy["because"]).iter().filter_map(|because| because["function"].as_str()).collect();
-    assert!(names.iter().any(|name| name.contains("never_yields")), "{busy:#}");
+    let named =
+        |rule: &str, function: &str| named_by(&report, rule).iter().any(|name| name.contains(function));
+    for (rule, other, function) in [
+        ("hot-loops", "blocked-workers", "bugs::never_yields"),
+        ("blocked-workers", "hot-loops", "bugs::blocks"),
+    ] {
+        let said = (named(rule, function), named(other, function));
+        assert_eq!(said, (true, false), "{function}: {:#}", report["scheduler"]);
+    }
     let warnings = list(&report["last"]["warnings"]).iter().filter_map(Value::as_str);
     assert_eq!(
         warnings.filter(|warning| warning.contains("is starved: 3 jobs wait")).count(),
@@ -137,6 +149,7 @@ fn a_healthy_program_has_no_findings() {
     for seconds in WATCHES {
         let report = leaks(fixture.pid(), seconds, seconds / 2);
         assert!(report["tasks"].as_u64().unwrap() > 40, "{report:#}");
+        assert_eq!(named_by(&report, "blocked-workers"), Vec::<String>::new(), "{report:#}");
         found = list(&report["findings"]).iter().filter(|finding| !is_chance(finding)).cloned().collect();
         if found.is_empty() {
             break;

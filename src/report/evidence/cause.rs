@@ -188,6 +188,9 @@ meanings! {
     WorkersBusy:
         "workers-busy", "there is more work than the workers can do";
         "profile-cpu", "look at what runs (a CPU profile), and at what starts so many tasks";
+    BlocksWorker:
+        "blocks-worker", "a call that blocks keeps a worker of the scheduler: the tasks that are queued there wait for it";
+        "move-call", "use the asynchronous form of the call, or move it to a thread that may block (spawn_blocking)";
     HotLoop:
         "hot-loop", "a computation takes all the time, or a loop never waits for anything";
         "record-cpu", "loiter record shows where the CPU time goes; a loop that polls needs something to wait for";

@@ -107,6 +107,9 @@ fn evidence_fields(evidence: &Evidence) -> (&'static str, Value) {
         Evidence::AlwaysBusy { tasks, readings, function, ids } => {
             ("always-busy", json!({"tasks": tasks, "readings": readings, "function": function, "ids": ids}))
         }
+        Evidence::BlocksWorker { tasks, readings, function, ids } => {
+            ("blocks-worker", json!({"tasks": tasks, "readings": readings, "function": function, "ids": ids}))
+        }
         Evidence::RunQueue { readings, of, at_least } => {
             ("run-queue", json!({"readings": readings, "of": of, "at_least": at_least}))
         }

@@ -93,6 +93,8 @@ pub enum Cause {
     IdleCpus,
     /// There is more work than the workers can do.
     WorkersBusy,
+    /// A call that blocks keeps a worker from running other tasks.
+    BlocksWorker,
     /// Tasks compute all the time, or a loop never waits.
     HotLoop,
 }

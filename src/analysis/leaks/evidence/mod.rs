@@ -142,6 +142,17 @@ pub enum Evidence {
         /// Ids of some of them.
         ids: Vec<u64>,
     },
+    /// Tasks that every one of the last readings found in the same system call, on a worker of the scheduler.
+    BlocksWorker {
+        /// How many tasks.
+        tasks: u64,
+        /// In how many readings in a row at least.
+        readings: u64,
+        /// The function that they are in, raw from the target. None if unknown.
+        function: Option<String>,
+        /// Ids of some of them.
+        ids: Vec<u64>,
+    },
     /// Tasks that could run waited for a worker in some of the readings.
     RunQueue {
         /// In how many readings.
