@@ -1,4 +1,4 @@
-//! The Tokio fixture, built with a version of Tokio and as a flavour.
+//! The Tokio fixtures, built with a version of Tokio and as a flavour.
 
 use std::collections::hash_map::DefaultHasher;
 use std::fs::{self, File};
@@ -88,20 +88,30 @@ impl TokioFlavour {
 /// The built fixture; builds it if this source has not been built like this before. Tests in other threads and
 /// processes may ask for the same at the same time.
 pub fn build_tokio(version: &str, flavour: TokioFlavour) -> PathBuf {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/tokio");
+    build_fixture(("tokio", "books"), version, flavour)
+}
+
+/// The same with the program that leaks.
+pub fn build_tokio_leaks(version: &str, flavour: TokioFlavour) -> PathBuf {
+    build_fixture(("tokio_leaks", "planted"), version, flavour)
+}
+
+/// `folder`: where its sources are in `fixtures`. `program`: what it is called.
+fn build_fixture((folder, program): (&str, &str), version: &str, flavour: TokioFlavour) -> PathBuf {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(folder);
     let mut hasher = DefaultHasher::new();
     hash_sources(&source, &mut hasher).expect("the sources of the fixture can be read");
     // The directory too: programs hold the paths of their sources.
     (&source, flavour.rustflags()).hash(&mut hasher);
-    let name = format!("tokio-{version}-{flavour:?}-{:016x}", hasher.finish());
+    let name = format!("{folder}-{version}-{flavour:?}-{:016x}", hasher.finish());
     let cache = target_dir().join("fixtures");
-    let package = cache.join(format!("tokio-{version}"));
+    let package = cache.join(format!("{folder}-{version}"));
     fs::create_dir_all(&package).expect("target/fixtures can be made");
     let binary = cache.join(&name);
     if binary.exists() {
         return binary;
     }
-    // One build of a version at a time: they share the manifest.
+    // One build of a version at a time: they share the manifest, and all fixtures of a version its build of Tokio.
     let lock = File::create(cache.join(format!("tokio-{version}.lock"))).expect("a lock file can be made");
     lock.lock().expect("a lock file can be locked");
     if !binary.exists() {
@@ -111,7 +121,8 @@ pub fn build_tokio(version: &str, flavour: TokioFlavour) -> PathBuf {
         if fs::read_to_string(&path).ok().as_deref() != Some(&manifest) {
             fs::write(&path, manifest).expect("the manifest can be written");
         }
-        let built = run_build(&package, version, flavour);
+        let target = cache.join(format!("tokio-{version}/target"));
+        let built = run_build((&package, &target), version, flavour).join(program);
         let unfinished = cache.join(format!("{name}.new"));
         fs::copy(built, &unfinished).expect("the built program can be copied");
         fs::rename(&unfinished, &binary).expect("the built program can be renamed");
@@ -119,8 +130,8 @@ pub fn build_tokio(version: &str, flavour: TokioFlavour) -> PathBuf {
     binary
 }
 
-fn run_build(package: &Path, version: &str, flavour: TokioFlavour) -> PathBuf {
-    let target = package.join("target");
+/// The folder with the built program.
+fn run_build((package, target): (&Path, &Path), version: &str, flavour: TokioFlavour) -> PathBuf {
     let mut cargo = Command::new(env!("CARGO"));
     cargo.args(["build", "--quiet", "--profile", flavour.profile()]).current_dir(package);
     if flavour == TokioFlavour::Mimalloc {
@@ -133,13 +144,10 @@ fn run_build(package: &Path, version: &str, flavour: TokioFlavour) -> PathBuf {
     for variable in ["CARGO_ENCODED_RUSTFLAGS", "CARGO_BUILD_TARGET", "RUSTC_WRAPPER"] {
         cargo.env_remove(variable);
     }
-    cargo
-        .env("CARGO_TARGET_DIR", &target)
-        .env("RUSTFLAGS", flavour.rustflags())
-        .env("CARGO_INCREMENTAL", "0");
+    cargo.env("CARGO_TARGET_DIR", target).env("RUSTFLAGS", flavour.rustflags()).env("CARGO_INCREMENTAL", "0");
     let output = cargo.stdin(Stdio::null()).output().expect("cargo can be started");
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "tokio {version} as {flavour:?}:\n{said}");
     let folder = if flavour == TokioFlavour::Dev { "debug" } else { flavour.profile() };
-    target.join(folder).join("books")
+    target.join(folder)
 }

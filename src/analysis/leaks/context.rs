@@ -115,6 +115,13 @@ impl<'a> Context<'a> {
         said.max(member.and_then(|member| self.series.still_ns(member)).unwrap_or(0))
     }
 
+    /// The same, or how long every reading has found it waiting for the same, which does not prove that it did not run in
+    /// between.
+    pub fn seen_ns(&self, index: u32, member: Option<&Member>) -> u64 {
+        let seen = member.and_then(|member| self.series.seen_ns(member)).unwrap_or(0);
+        self.standing_ns(index, member).max(seen)
+    }
+
     /// How many tasks of a kind have been in their state for at least this long.
     pub fn older_than(&self, kind: &TaskGroup<'_>, ns: u64) -> u64 {
         if kind.members.is_empty() {

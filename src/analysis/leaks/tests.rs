@@ -9,6 +9,7 @@ use crate::snapshot::*;
 
 mod because;
 mod locks;
+mod seen;
 mod shapes;
 mod words;
 

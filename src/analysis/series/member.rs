@@ -26,6 +26,8 @@ pub struct Member {
     /// Number of the reading since which it seems not to have run. [`super::Series::still_ns`] says whether
     /// that is certain.
     pub still_since: u32,
+    /// It has no mark of its own, so what it waits for is its mark: equal ones prove nothing.
+    pub(super) by_look: bool,
     /// An exact count shows this, not a mark that wraps.
     pub(super) exact: bool,
     /// Its runtime: the number in the header.
@@ -54,6 +56,10 @@ impl Member {
             return;
         }
         self.here_since = before.here_since;
+        if self.state == TaskState::Finished && before.state == TaskState::Finished {
+            (self.still_since, self.exact) = (before.still_since, before.exact);
+            return;
+        }
         let parked = |m: &Member| matches!(m.state, TaskState::Waiting | TaskState::Syscall);
         let same = |now: Option<u64>, then: Option<u64>| now.is_some() && now == then;
         let waited = gap.zip(self.age.nanos()).is_some_and(|(gap, age)| age >= gap);
@@ -108,6 +114,8 @@ pub(super) fn members(
         };
         let identity = (task.runtime, id, task.address);
         is_sorted &= list.last().is_none_or(|last: &Member| last.identity() <= identity);
+        let is_marked = task.mark.is_some() || task.polls.is_some() || task.age.nanos().is_some();
+        let look = if is_marked { None } else { look(snapshot, task) };
         list.push(Member {
             task: index as u32,
             signature,
@@ -116,13 +124,14 @@ pub(super) fn members(
             here_since: number,
             busy_since: is_busy(task.state).then_some(number),
             still_since: number,
+            by_look: look.is_some(),
             exact: true,
             runtime: task.runtime,
             state: task.state,
             id,
             address: task.address,
             place: place_of(task, &places),
-            mark: task.mark,
+            mark: task.mark.or(look),
             polls: task.polls,
             age: task.age,
         });
@@ -172,6 +181,21 @@ fn places(snapshot: &Snapshot) -> Vec<u64> {
             hasher.finish()
         })
         .collect()
+}
+
+/// What a task waits for, and until when, as a number. None if that is not known.
+fn look(snapshot: &Snapshot, task: &Task) -> Option<u64> {
+    let waits = snapshot.waits_of(task);
+    if waits.is_empty() {
+        return None;
+    }
+    let mut hasher = FxHasher::default();
+    for wait in waits {
+        let object = snapshot.objects.get(wait.object.index())?;
+        let timer = snapshot.timer_of(wait.object).map(|timer| timer.state);
+        (wait.op, object.kind, object.address, timer).hash(&mut hasher);
+    }
+    Some(hasher.finish())
 }
 
 fn place_of(task: &Task, places: &[u64]) -> u64 {

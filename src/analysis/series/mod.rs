@@ -348,8 +348,14 @@ impl Series {
     /// row count as a proof: by chance they happen once in millions of times.
     pub fn still_ns(&self, member: &Member) -> Option<u64> {
         let intervals = self.readings().saturating_sub(1).saturating_sub(member.still_since);
-        let proved = intervals > 0 && (member.exact || intervals >= PROOF);
+        let proved = intervals > 0 && !member.by_look && (member.exact || intervals >= PROOF);
         self.since(member.still_since).filter(|&ns| proved && ns > 0)
+    }
+
+    /// How long every reading has found a task waiting at the same place for the same things until the same time,
+    /// nanoseconds, where its runtime does not tell whether it ran in between. None for others.
+    pub fn seen_ns(&self, member: &Member) -> Option<u64> {
+        self.since(member.still_since).filter(|&ns| member.by_look && ns > 0)
     }
 
     /// The time from the first reading to the last, nanoseconds.

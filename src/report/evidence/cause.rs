@@ -106,6 +106,9 @@ meanings! {
     NotJoined:
         "not-joined", "tasks have ended, and their handles are kept and never awaited: so their results stay";
         "drop-handles", "await the handles, or drop those whose results nobody needs";
+    TimerFarAhead:
+        "timer-far-ahead", "the timer is so far ahead that it ends no wait: \"for ever\" on purpose, a wrong unit, or an overflow";
+        "check-duration", "check how the time is computed; a task that should wait for ever is better ended by a signal";
     NotEnding:
         "not-ending", "tasks are started and do not end";
         "check-waits", "look at what each task waits for, and what should have ended it";
@@ -185,6 +188,9 @@ meanings! {
     WorkersBusy:
         "workers-busy", "there is more work than the workers can do";
         "profile-cpu", "look at what runs (a CPU profile), and at what starts so many tasks";
+    BlocksWorker:
+        "blocks-worker", "a call that blocks keeps a worker of the scheduler: the tasks that are queued there wait for it";
+        "move-call", "use the asynchronous form of the call, or move it to a thread that may block (spawn_blocking)";
     HotLoop:
         "hot-loop", "a computation takes all the time, or a loop never waits for anything";
         "record-cpu", "loiter record shows where the CPU time goes; a loop that polls needs something to wait for";

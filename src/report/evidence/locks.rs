@@ -23,6 +23,19 @@ pub(super) fn evidence(evidence: &LockEvidence, noun: &str) -> String {
         LockEvidence::LongestWait { at_least_ns } => {
             format!("the longest wait is at least {}", duration(*at_least_ns))
         }
+        LockEvidence::SeenWaiting { at_least_ns } => format!(
+            "every reading for {} found the same {noun}s waiting for the same locks",
+            duration(*at_least_ns)
+        ),
+        LockEvidence::Guards { tasks, at_least_ns } => {
+            let have = tasks_verb(*tasks, noun, "has", "have");
+            let which = if *tasks == 1 { "which may hold it" } else { "one of which may hold it" };
+            let text = format!("{have} a guard of the lock in a variable, {which}");
+            match at_least_ns {
+                0 => text,
+                &ns => format!("{text} and waited for the same in every reading for {}", duration(ns)),
+            }
+        }
         LockEvidence::AlwaysWaiting { at_least } => {
             format!("at least {} waited in every reading", thousands(*at_least))
         }
@@ -132,7 +145,7 @@ fn wait(wants: LockUse, held: Option<LockUse>) -> &'static str {
     match (wants, held) {
         (LockUse::Shared, _) => "waits to read-lock",
         (LockUse::Exclusive, Some(LockUse::Shared)) => "waits to lock",
-        (LockUse::Exclusive, _) => "waits for",
+        (LockUse::Exclusive | LockUse::Perhaps, _) => "waits for",
     }
 }
 
@@ -171,6 +184,7 @@ impl Names {
             None => format!("{who} {waits} {lock}, behind {next}, which waits to lock it"),
             Some(LockUse::Shared) => format!("{who} {waits} {lock}, which {next} holds for reading"),
             Some(LockUse::Exclusive) => format!("{who} {waits} {lock}, which {next} holds"),
+            Some(LockUse::Perhaps) => format!("{who} {waits} {lock}, which {next} seems to hold"),
         }
     }
 }
@@ -193,9 +207,13 @@ fn self_wait(
     held: LockUse,
     unlocks: Option<&SignatureFrame>,
 ) -> String {
-    let reading = if held == LockUse::Shared { " for reading" } else { "" };
+    let holds = match held {
+        LockUse::Exclusive => "holds itself",
+        LockUse::Shared => "holds itself for reading",
+        LockUse::Perhaps => "seems to hold itself",
+    };
     format!(
-        "{} {} {}, which it holds itself{reading}{}",
+        "{} {} {}, which it {holds}{}",
         introduced(task),
         wait(wants, Some(held)),
         lock_name(lock),

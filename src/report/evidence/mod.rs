@@ -90,6 +90,16 @@ pub fn evidence(evidence: &Evidence, tasks: Tasks<'_>) -> String {
         Evidence::Blocked { tasks, at_least_ns } => {
             format!("{} of them have been blocked for at least {}", thousands(*tasks), duration(*at_least_ns))
         }
+        Evidence::Ended { tasks: many, at_least_ns } => format!(
+            "{} ended at least {} ago",
+            if tasks.is_one { "it".to_owned() } else { format!("{} of them", thousands(*many)) },
+            duration(*at_least_ns)
+        ),
+        Evidence::DueIn { at_least_ns, .. } => format!(
+            "{} for nothing but a timer that is due in {}",
+            tasks.pick("it waits", "each waits"),
+            duration(*at_least_ns)
+        ),
         Evidence::AgeUnknown { .. } => {
             format!("how long {} been waiting is unknown", tasks.pick("it has", "they have"))
         }
@@ -126,25 +136,39 @@ pub fn evidence(evidence: &Evidence, tasks: Tasks<'_>) -> String {
                 CpuLimit::Cgroup => "its cgroup grants",
             }
         ),
-        Evidence::AlwaysBusy { tasks, readings, function, ids } => {
-            let place = function.as_ref().map(|name| format!(" in {name}")).unwrap_or_default();
-            let ids: Vec<String> = ids.iter().map(u64::to_string).collect();
-            let such = match ids.is_empty() {
-                true => String::new(),
-                false => format!(" ({} {})", if *tasks == 1 { "id" } else { "such as" }, ids.join(", ")),
-            };
-            let tasks = count(*tasks, noun);
-            format!(
-                "{tasks}{place} ran or waited for a worker in each of the last {} readings{such}",
-                thousands(*readings)
-            )
-        }
+        Evidence::AlwaysBusy { tasks, readings, function, ids } => format!(
+            "{} ran or waited for a worker in each of the last {} readings{}",
+            busy(*tasks, function.as_deref(), noun),
+            thousands(*readings),
+            such_as(*tasks, ids)
+        ),
+        Evidence::BlocksWorker { tasks, readings, function, ids } => format!(
+            "{} kept a worker in the same system call in each of the last {} readings{}",
+            busy(*tasks, function.as_deref(), noun),
+            thousands(*readings),
+            such_as(*tasks, ids)
+        ),
         Evidence::RunQueue { readings, of, at_least } => format!(
             "at least {} waited to run in {} of {} readings",
             count(*at_least, noun),
             thousands(*readings),
             thousands(*of)
         ),
+    }
+}
+
+/// "3 tasks in app::run".
+fn busy(tasks: u64, function: Option<&str>, noun: &str) -> String {
+    let place = function.map(|name| format!(" in {name}")).unwrap_or_default();
+    format!("{}{place}", count(tasks, noun))
+}
+
+/// " (such as 3, 4)"; empty without ids.
+fn such_as(tasks: u64, ids: &[u64]) -> String {
+    let named: Vec<String> = ids.iter().map(u64::to_string).collect();
+    match named.is_empty() {
+        true => String::new(),
+        false => format!(" ({} {})", if tasks == 1 { "id" } else { "such as" }, named.join(", ")),
     }
 }
 

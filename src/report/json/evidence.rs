@@ -77,6 +77,12 @@ fn evidence_fields(evidence: &Evidence) -> (&'static str, Value) {
         Evidence::Blocked { tasks, at_least_ns } => {
             ("blocked", json!({"tasks": tasks, "at_least_ns": at_least_ns}))
         }
+        Evidence::Ended { tasks, at_least_ns } => {
+            ("ended", json!({"tasks": tasks, "at_least_ns": at_least_ns}))
+        }
+        Evidence::DueIn { tasks, at_least_ns } => {
+            ("due-in", json!({"tasks": tasks, "at_least_ns": at_least_ns}))
+        }
         Evidence::AgeUnknown { tasks } => ("age-unknown", json!({"tasks": tasks})),
         Evidence::OutstandingDone { calls, groups } => {
             ("outstanding-done", json!({"calls": calls, "wait_groups": groups}))
@@ -101,6 +107,9 @@ fn evidence_fields(evidence: &Evidence) -> (&'static str, Value) {
         Evidence::AlwaysBusy { tasks, readings, function, ids } => {
             ("always-busy", json!({"tasks": tasks, "readings": readings, "function": function, "ids": ids}))
         }
+        Evidence::BlocksWorker { tasks, readings, function, ids } => {
+            ("blocks-worker", json!({"tasks": tasks, "readings": readings, "function": function, "ids": ids}))
+        }
         Evidence::RunQueue { readings, of, at_least } => {
             ("run-queue", json!({"readings": readings, "of": of, "at_least": at_least}))
         }
@@ -113,6 +122,10 @@ fn lock_fields(evidence: &LockEvidence) -> (&'static str, Value) {
             ("lock-waiters", json!({"tasks": tasks, "locks": locks, "lock": name.map(lock)}))
         }
         LockEvidence::LongestWait { at_least_ns } => ("longest-wait", json!({"at_least_ns": at_least_ns})),
+        LockEvidence::SeenWaiting { at_least_ns } => ("seen-waiting", json!({"at_least_ns": at_least_ns})),
+        LockEvidence::Guards { tasks, at_least_ns } => {
+            ("guards", json!({"tasks": tasks, "at_least_ns": at_least_ns}))
+        }
         LockEvidence::AlwaysWaiting { at_least } => ("always-waiting", json!({"at_least": at_least})),
         LockEvidence::FreeLocks { locks } => ("free-locks", json!({"locks": locks})),
         LockEvidence::HandedOver { lock } => ("handed-over", json!({"lock": lock.name()})),
@@ -252,6 +265,7 @@ fn lock_use(lock_use: LockUse) -> &'static str {
     match lock_use {
         LockUse::Exclusive => "exclusive",
         LockUse::Shared => "shared",
+        LockUse::Perhaps => "perhaps",
     }
 }
 

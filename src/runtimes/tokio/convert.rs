@@ -10,6 +10,7 @@ use std::sync::Arc;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::chain::{self, Asked, Chains, Found, FoundChains, HeldLock, Ready, Wanted};
+use super::find::Vtable;
 use super::kinds::{self, FutureType};
 use super::owned::Scheduler;
 use super::places::{Places, function};
@@ -177,6 +178,8 @@ impl<'a> Converter<'a> {
             entry: Some(entry.function),
             labels: self.labels(header, into),
             system: entry.is_worker,
+            // A job of the blocking pool stays on its thread.
+            locked_to_thread: self.known.of(header).is_some_and(Vtable::is_blocking) && !entry.is_worker,
             stack: Some(entry.stack),
             stack_status: StackStatus::Unknown,
             ..Task::default()
@@ -215,6 +218,7 @@ impl<'a> Converter<'a> {
     fn running(&self, task: &mut Task, into: &mut SnapshotBuilder) {
         let Some(thread) = self.threads.get(&task.address) else { return };
         task.thread = Some(thread.tid);
+        thread.add_call(into.task_count(), into);
         if !thread.locations.is_empty() {
             task.stack = Some(into.code.stack(thread.locations.clone()));
             task.stack_status = thread.status;

@@ -9,9 +9,10 @@ use super::find::Vtable;
 use super::scan::{Header, state};
 use crate::code::LocationId;
 use crate::process::bytes::words;
-use crate::process::{Moment, Registers, Target, TargetError};
+use crate::process::calls::name;
+use crate::process::{Moment, Registers, Target, TargetError, ThreadCall};
 use crate::runtimes::{NativeStacks, Pause, ReadOptions};
-use crate::snapshot::{SnapshotBuilder, StackStatus};
+use crate::snapshot::{SnapshotBuilder, StackStatus, SystemCall};
 
 /// Bytes searched of one stack.
 const MAX_STACK: u64 = 256 << 10;
@@ -34,6 +35,21 @@ pub(super) struct Thread {
     pub(super) tid: u32,
     pub(super) locations: Vec<LocationId>,
     pub(super) status: StackStatus,
+    /// The system call that it is blocked in: so does the task block it.
+    call: Option<ThreadCall>,
+}
+
+impl Thread {
+    /// Says which system call the task with this row is in, if its thread is in one. Rows must come in order.
+    pub(super) fn add_call(&self, row: usize, into: &mut SnapshotBuilder) {
+        let (Some(call), Ok(task)) = (&self.call, u32::try_from(row)) else { return };
+        let known = name(call.number).filter(|_| !call.foreign).map(str::to_owned);
+        let name = into.code.string(&known.unwrap_or_else(|| format!("system call {}", call.number)));
+        let kernel_function = call.kernel_function.as_ref().map(|function| into.code.string(function));
+        let ThreadCall { number, arguments, age, foreign, .. } = *call;
+        let number = if foreign { SystemCall::FOREIGN } else { number };
+        into.links.calls.push(SystemCall { task, name, number, arguments, kernel_function, age });
+    }
 }
 
 /// The threads that run these tasks, by the address of the task's header.
@@ -55,6 +71,7 @@ pub(super) fn threads(
     let mut stacks = NativeStacks::new(target)?;
     let mut threads: Vec<Thread> = Vec::new();
     for tid in target.threads()?.into_iter().take(MAX_THREADS) {
+        let before = target.blocked_at(tid).map(|blocked| blocked.sleeps);
         let Some((bytes, registers)) = stack_of(target, options, tid, into) else { continue };
         let mut on_it: Vec<u64> = Vec::new();
         for word in words(&bytes) {
@@ -93,7 +110,9 @@ pub(super) fn threads(
         for header in on_it {
             found.entry(header).or_default().push(threads.len());
         }
-        threads.push(Thread { tid, locations, status });
+        // It has not left the call since the stack was read.
+        let call = target.call_of(tid).filter(|call| registers.is_none() && before == Some(call.sleeps));
+        threads.push(Thread { tid, locations, status, call });
     }
     // One that has ended meanwhile may have left its address where it did not run.
     let runs = |address: u64| {

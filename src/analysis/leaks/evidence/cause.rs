@@ -47,6 +47,8 @@ pub enum Cause {
     Overload,
     /// Tasks have ended, and nobody takes their results.
     NotJoined,
+    /// A timer is so far ahead that it will not end the wait.
+    TimerFarAhead,
     /// Tasks are started and do not end.
     NotEnding,
     /// What some of the tasks wait for never came.
@@ -91,6 +93,8 @@ pub enum Cause {
     IdleCpus,
     /// There is more work than the workers can do.
     WorkersBusy,
+    /// A call that blocks keeps a worker from running other tasks.
+    BlocksWorker,
     /// Tasks compute all the time, or a loop never waits.
     HotLoop,
 }

@@ -32,6 +32,8 @@ pub enum LockUse {
     Exclusive,
     /// For reading.
     Shared,
+    /// Only of holders: a guard of it is in a variable, which may have been left there.
+    Perhaps,
 }
 
 /// One task of a cycle, and what it waits for.
@@ -64,6 +66,18 @@ pub enum LockEvidence {
     /// The longest of the waits.
     LongestWait {
         /// A lower bound.
+        at_least_ns: u64,
+    },
+    /// Every reading found the same tasks waiting for the same locks. They may have run in between.
+    SeenWaiting {
+        /// For how long, at least.
+        at_least_ns: u64,
+    },
+    /// Tasks have a guard of the lock in a variable, which may have been left there.
+    Guards {
+        /// How many.
+        tasks: u64,
+        /// For this long every reading has found one of them waiting for the same. 0 if none was.
         at_least_ns: u64,
     },
     /// At least this many waited in every reading.

@@ -74,6 +74,20 @@ pub enum Evidence {
         /// All of them have been for at least this long.
         at_least_ns: u64,
     },
+    /// They have ended, and something still refers to them.
+    Ended {
+        /// How many.
+        tasks: u64,
+        /// All of them ended at least this long ago.
+        at_least_ns: u64,
+    },
+    /// They wait for nothing but a timer that is due far in the future.
+    DueIn {
+        /// How many.
+        tasks: u64,
+        /// The first of these timers is due in this time.
+        at_least_ns: u64,
+    },
     /// There are many, and it is unknown how long they have waited.
     AgeUnknown {
         /// How many.
@@ -119,6 +133,17 @@ pub enum Evidence {
     },
     /// Tasks that every one of the last readings found running or ready to run.
     AlwaysBusy {
+        /// How many tasks.
+        tasks: u64,
+        /// In how many readings in a row at least.
+        readings: u64,
+        /// The function that they are in, raw from the target. None if unknown.
+        function: Option<String>,
+        /// Ids of some of them.
+        ids: Vec<u64>,
+    },
+    /// Tasks that every one of the last readings found in the same system call, on a worker of the scheduler.
+    BlocksWorker {
         /// How many tasks.
         tasks: u64,
         /// In how many readings in a row at least.

@@ -117,4 +117,14 @@ impl<'s, 'a> Study<'s, 'a> {
     fn standing_ns(&self, task: u32) -> u64 {
         self.context.standing_ns(task, self.member(task))
     }
+
+    /// The same, or how long every reading has found it waiting for the same.
+    fn seen_ns(&self, task: u32) -> u64 {
+        self.context.seen_ns(task, self.member(task))
+    }
+
+    /// Every reading has found these tasks as they are for as long as the user asked for.
+    fn all_seen_long(&self, mut tasks: impl Iterator<Item = u32>) -> bool {
+        tasks.all(|task| self.seen_ns(task) >= self.context.options.min_age_ns)
+    }
 }

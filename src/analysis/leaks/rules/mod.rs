@@ -7,11 +7,13 @@ pub use processors::{SCHEDULER_RULES, SchedulerRule};
 
 mod blocked_forever;
 mod channels;
+mod far_timers;
 mod growing;
 mod http_body;
 pub(super) mod left;
 mod library;
 mod locks;
+mod not_joined;
 pub(super) mod outliving;
 mod patterns;
 pub(super) mod processors;
@@ -73,9 +75,11 @@ pub const RULES: &[&dyn Rule] = &[
     &patterns::JOIN,
     &patterns::TIMER,
     &patterns::SLEEP,
+    &far_timers::FarTimer,
     &patterns::NETWORK,
     &patterns::IO,
     &patterns::CALL,
+    &not_joined::NotJoined,
     &growing::Growing,
     &outliving::Staying,
 ];

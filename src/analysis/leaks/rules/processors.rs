@@ -3,6 +3,7 @@
 use crate::analysis::leaks::context::Context;
 use crate::analysis::leaks::evidence::{Cause, CpuLimit, Evidence};
 use crate::analysis::leaks::finding::Note;
+use crate::analysis::series::Member;
 use crate::snapshot::{Header, RuntimeInfo};
 
 /// This many readings are needed to say that a state lasts.
@@ -40,12 +41,25 @@ pub const SCHEDULER_RULES: &[SchedulerRule] = &[
         checks: "tasks run, or wait for a worker, in every reading: they never wait for anything else",
         check: always_busy,
     },
+    SchedulerRule {
+        name: BLOCKED,
+        checks: "tasks keep a worker in one system call in every reading, while others could run on it",
+        check: blocked_workers,
+    },
 ];
 
 const MORE: &str = "more-workers-than-cpus";
 const FEWER: &str = "fewer-workers-than-cpus";
 const QUEUES: &str = "run-queues";
 const BUSY: &str = "hot-loops";
+const BLOCKED: &str = "blocked-workers";
+
+/// A task that works half of the time is found at work in this many readings in a row once in 32 times; so a
+/// note says what was seen, not that something is wrong.
+const IN_A_ROW: u32 = 5;
+/// Kinds and ids that are named.
+const KINDS: usize = 4;
+const IDS: usize = 5;
 
 /// Notes about the scheduler.
 pub(in crate::analysis::leaks) fn notes(context: &Context<'_>) -> Vec<Note> {
@@ -135,29 +149,56 @@ fn queues(context: &Context<'_>) -> Vec<Note> {
 }
 
 fn always_busy(context: &Context<'_>) -> Vec<Note> {
-    /// A task that works half of the time is found at work in this many readings in a row once in 32 times; so a
-    /// note says what was seen, not that something is wrong.
-    const IN_A_ROW: u32 = 5;
-    /// Kinds and ids that are named.
-    const KINDS: usize = 4;
-    const IDS: usize = 5;
-    let readings = context.series.readings();
-    let in_a_row = |since: u32| readings.saturating_sub(since);
+    // Who is in a system call takes no CPU time.
+    let computes = |member: &Member| context.snapshot.call_of(member.task).is_none();
+    let since = |member: &Member| member.busy_since.filter(|_| computes(member));
+    let because = in_a_row(context, since, |tasks, readings, function, ids| Evidence::AlwaysBusy {
+        tasks,
+        readings,
+        function,
+        ids,
+    });
+    if because.is_empty() { Vec::new() } else { vec![Note { rule: BUSY, because, cause: Cause::HotLoop }] }
+}
+
+fn blocked_workers(context: &Context<'_>) -> Vec<Note> {
+    // A task that is bound to its thread keeps nobody else from running.
+    let blocks = |member: &Member| {
+        let is_free = context.task(member.task).is_some_and(|task| !task.locked_to_thread);
+        is_free && context.snapshot.call_of(member.task).is_some()
+    };
+    // The stack of a running task is that of its thread: it has been in the same call.
+    let since = |member: &Member| Some(member.busy_since?.max(member.here_since)).filter(|_| blocks(member));
+    let because = in_a_row(context, since, |tasks, readings, function, ids| Evidence::BlocksWorker {
+        tasks,
+        readings,
+        function,
+        ids,
+    });
+    let note = |because| Note { rule: BLOCKED, because, cause: Cause::BlocksWorker };
+    if because.is_empty() { Vec::new() } else { vec![note(because)] }
+}
+
+/// What is said of the tasks that have been as `since` wants them in many readings in a row, by kind: how many tasks, in how
+/// many readings, the function, and some ids. `since`: the number of the first of these readings.
+fn in_a_row(
+    context: &Context<'_>,
+    since: impl Fn(&Member) -> Option<u32>,
+    evidence: impl Fn(u64, u64, Option<String>, Vec<u64>) -> Evidence,
+) -> Vec<Evidence> {
+    let all = context.series.readings();
     let mut because: Vec<Evidence> = Vec::new();
     for kind in context.kinds.iter().filter(|kind| kind.left_out.is_none()) {
-        let busy = context.members(kind).filter_map(|member| {
-            let readings = in_a_row(member.busy_since?);
+        let found = context.members(kind).filter_map(|member| {
+            let readings = all.saturating_sub(since(member)?);
             (readings >= IN_A_ROW).then(|| (readings, context.task(member.task).and_then(|task| task.id)))
         });
-        let busy: Vec<_> = busy.collect();
-        let Some(readings) = busy.iter().map(|(readings, _)| u64::from(*readings)).min() else { continue };
-        because.push(Evidence::AlwaysBusy {
-            tasks: busy.len() as u64,
-            readings,
-            function: kind.at.map(|at| at.function.to_string()).filter(|name| !name.is_empty()),
-            ids: busy.iter().filter_map(|(_, id)| *id).take(IDS).collect(),
-        });
+        let found: Vec<_> = found.collect();
+        let Some(readings) = found.iter().map(|(readings, _)| u64::from(*readings)).min() else { continue };
+        let function = kind.at.map(|at| at.function.to_string()).filter(|name| !name.is_empty());
+        let ids = found.iter().filter_map(|(_, id)| *id).take(IDS).collect();
+        because.push(evidence(found.len() as u64, readings, function, ids));
     }
     because.truncate(KINDS);
-    if because.is_empty() { Vec::new() } else { vec![Note { rule: BUSY, because, cause: Cause::HotLoop }] }
+    because
 }

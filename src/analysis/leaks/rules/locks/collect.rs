@@ -22,6 +22,8 @@ pub(super) struct Convoy<'a> {
     pub(super) waiters: u64,
     /// The longest time that one of them has been still, nanoseconds.
     pub(super) standing_ns: u64,
+    /// The longest time that every reading has found one of them waiting for the same lock, nanoseconds.
+    pub(super) seen_ns: u64,
     /// The reading since which the first of them has been still. None if unknown.
     pub(super) since: Option<u32>,
     /// Tasks in the same functions that wait for no lock: they may hold one.
@@ -188,11 +190,12 @@ fn convoy<'a>(
     let context = study.context;
     let mut own: FxHashSet<u32> = FxHashSet::default();
     let mut counts: BTreeMap<usize, u64> = BTreeMap::new();
-    let mut standing_ns = 0;
+    let (mut standing_ns, mut seen_ns) = (0, 0);
     for waiter in waiters {
         own.insert(waiter.task);
         *counts.entry(waiter.kind).or_default() += 1;
         standing_ns = standing_ns.max(context.standing_ns(waiter.task, waiter.member));
+        seen_ns = seen_ns.max(context.seen_ns(waiter.task, waiter.member));
     }
     let since = waiters.iter().filter_map(|waiter| Some(waiter.member?.still_since)).min();
     let mut kinds: Vec<usize> = counts.keys().copied().collect();
@@ -215,7 +218,7 @@ fn convoy<'a>(
         outsiders.push(Outsider { task: index, member, still });
     }
     let locks = locks(study, waiters);
-    Convoy { kinds, locks, waiters: waiters.len() as u64, standing_ns, since, outsiders, insiders }
+    Convoy { kinds, locks, waiters: waiters.len() as u64, standing_ns, seen_ns, since, outsiders, insiders }
 }
 
 /// The locks that they wait for.

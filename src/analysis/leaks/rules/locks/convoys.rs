@@ -28,7 +28,8 @@ impl Convoy<'_> {
         let looked = self.states(study).next().is_some();
         let touched = || self.perhaps(study).any(|(_, held)| study.graph.waits(held.task));
         let mixed = || self.mixed() > 0;
-        all && self.holders(study).next().is_none() && (!looked || touched() || mixed())
+        let guarded = self.perhaps(study).any(|(_, held)| held.is_guard());
+        all && !guarded && self.holders(study).next().is_none() && (!looked || touched() || mixed())
     }
 
     pub(super) fn known<'b>(&self, study: &'b Study<'_, '_>) -> impl Iterator<Item = (ObjectId, &'b Lock)> {

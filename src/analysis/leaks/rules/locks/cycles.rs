@@ -26,6 +26,10 @@ pub(super) fn claims(study: &Study<'_, '_>) -> Vec<Claim> {
     let cycles = study.graph.cycles();
     let mut alike: BTreeMap<Vec<usize>, Vec<usize>> = BTreeMap::new();
     for (nth, cycle) in cycles.iter().enumerate() {
+        // A guard that was left in a variable makes a cycle that is none: it has to last.
+        if cycle.is_guessed() && !study.all_seen_long(cycle.tasks.iter().copied()) {
+            continue;
+        }
         let mut kinds = kinds_of(study, cycle);
         kinds.sort_unstable();
         if !kinds.is_empty() {
@@ -82,6 +86,11 @@ fn claim(study: &Study<'_, '_>, cycles: &[(&Cycle, &[u32])]) -> Option<Claim> {
     let standing = cycles.iter().flat_map(|(cycle, _)| &cycle.tasks).map(|&task| study.standing_ns(task));
     let at_least_ns = standing.max().unwrap_or(0);
     because.extend((at_least_ns > 0).then_some(LockEvidence::LongestWait { at_least_ns }));
+    let is_guessed = cycles.iter().any(|(cycle, _)| cycle.is_guessed());
+    if is_guessed {
+        let seen = cycles.iter().flat_map(|(cycle, _)| &cycle.tasks).map(|&task| study.seen_ns(task));
+        because.push(LockEvidence::SeenWaiting { at_least_ns: seen.min().unwrap_or(0) });
+    }
     let mut kinds = kinds_of(study, first);
     kinds.extend(cycles.iter().flat_map(|(cycle, _)| kinds_of(study, cycle)));
     if !kinds.iter().any(|&kind| is_proven(study, kind)) {
@@ -98,7 +107,15 @@ fn claim(study: &Study<'_, '_>, cycles: &[(&Cycle, &[u32])]) -> Option<Claim> {
     holders.sort_by_key(|holder| holder.task.id);
     holders.iter_mut().for_each(|holder| holder.deadlocked = true);
     let because = because.into_iter().map(Evidence::Lock).collect();
-    Some(Claim { kinds, holders, ..Claim::of(0, Sureness::Stuck, because) }.meaning(shape.cause()))
+    let (sureness, cause) = match is_guessed {
+        // A single guard may be one that was dropped; several that fit together are no coincidence.
+        true if first.tasks.len() == 1 || study.context.is_short() => {
+            (Sureness::Suspect, Cause::LockOrderGuessed)
+        }
+        true => (Sureness::Likely, Cause::LockOrderGuessed),
+        false => (Sureness::Stuck, shape.cause()),
+    };
+    Some(Claim { kinds, holders, ..Claim::of(0, sureness, because) }.meaning(cause))
 }
 
 /// Groups whose tasks mostly wait for locks of these cycles: the same cycles block them.
@@ -172,7 +189,11 @@ fn wants(step: &Step) -> LockUse {
 }
 
 fn held(step: &Step) -> Option<LockUse> {
-    step.held.map(|held| if held.how == HoldKind::Shared { LockUse::Shared } else { LockUse::Exclusive })
+    step.held.map(|held| match held.how {
+        HoldKind::Shared => LockUse::Shared,
+        HoldKind::Perhaps => LockUse::Perhaps,
+        HoldKind::Exclusive => LockUse::Exclusive,
+    })
 }
 
 /// The place from which the next task will unlock the lock, if known.

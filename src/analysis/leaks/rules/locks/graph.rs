@@ -26,6 +26,13 @@ pub(super) struct Held {
     pub(super) location: Option<LocationId>,
 }
 
+impl Held {
+    /// It has a guard of the lock in a variable: a guess, but a better one than an address on a stack.
+    pub(super) fn is_guard(&self) -> bool {
+        self.how == HoldKind::Perhaps && self.location.is_some()
+    }
+}
+
 /// A lock that tasks wait for.
 #[derive(Debug)]
 pub(super) struct Lock {
@@ -192,11 +199,11 @@ impl Graph {
     fn link(&mut self) {
         let node = |task: u32| self.tasks.binary_search(&task).ok();
         for (nth, (_, lock)) in self.locks.iter().enumerate() {
-            let holders: Vec<usize> = lock.holders.iter().filter_map(|held| node(held.task)).collect();
+            let holders: Vec<usize> = lock.keepers().iter().filter_map(|held| node(held.task)).collect();
             // A waiting writer blocks later readers.
             let behind_writers = match lock.state {
                 Some(LockState::Free | LockState::Exclusive) => false,
-                _ => lock.holders.iter().all(|held| held.how == HoldKind::Shared),
+                _ => lock.keepers().iter().all(|held| held.how == HoldKind::Shared),
             };
             let readers_wait_for = if behind_writers { lock.writers.clone() } else { holders.clone() };
             for (side, tasks) in [(2 * nth, holders), (2 * nth + 1, readers_wait_for)] {
@@ -318,9 +325,9 @@ impl Graph {
             task: *self.tasks.get(from)?,
             lock: *object,
             reads: side % 2 == 1,
-            held: lock.holders.iter().find(|held| held.task == *next).copied().filter(|held| {
+            held: lock.keepers().iter().find(|held| held.task == *next).copied().filter(|held| {
                 // A reader waits for the waiting writer, even if that writer holds other locks.
-                side % 2 == 0 || held.how == HoldKind::Exclusive
+                side % 2 == 0 || held.how != HoldKind::Shared
             }),
         })
     }
@@ -367,7 +374,23 @@ impl Graph {
     }
 }
 
+impl Cycle {
+    /// A step of it is a guess.
+    pub(super) fn is_guessed(&self) -> bool {
+        self.steps.iter().any(|step| step.held.is_some_and(|held| held.how == HoldKind::Perhaps))
+    }
+}
+
 impl Lock {
+    /// The holders. If none is known: the only task that has a guard of the lock.
+    fn keepers(&self) -> &[Held] {
+        let is_known = !self.holders.is_empty();
+        match self.perhaps.as_slice() {
+            [only] if !is_known && only.is_guard() => &self.perhaps,
+            _ => &self.holders,
+        }
+    }
+
     /// Keeps only the holders that the lock's own state allows. If there are more than can hold it, they all
     /// become possible holders.
     fn weigh(&mut self) {

@@ -50,6 +50,9 @@ impl Convoy<'_> {
     pub(super) fn convoy(&self, study: &Study<'_, '_>) -> Option<Claim> {
         let keepers: Vec<Keeper> = self.holders(study).map(|held| Keeper::new(study, self, held)).collect();
         let never = keepers.iter().any(|keeper| keeper.never);
+        if let Some(claim) = self.by_guards(study).filter(|_| keepers.is_empty()) {
+            return Some(claim);
+        }
         let stands = self.stands(study.context).or(never.then_some(Sureness::Stuck))?;
         let mut because = self.evidence(study);
         because.extend(self.says(study));
@@ -173,6 +176,30 @@ impl Convoy<'_> {
             holders: guessed(study, &still),
             kinds: Vec::new(),
         }
+    }
+
+    /// Other tasks have a guard of a lock in a variable, and every reading has found both them and the waiters as they are.
+    fn by_guards(&self, study: &Study<'_, '_>) -> Option<Claim> {
+        let min_age_ns = study.context.options.min_age_ns;
+        let guards: Vec<_> = self.perhaps(study).filter(|(_, held)| held.is_guard()).collect();
+        let longest = |held: &Held| study.seen_ns(held.task);
+        let at_least_ns = guards.iter().map(|(_, held)| longest(held)).max()?;
+        if self.seen_ns.min(at_least_ns) < min_age_ns {
+            return None;
+        }
+        let mut keepers: Vec<Keeper> = guards.iter().map(|guard| Keeper::new(study, self, *guard)).collect();
+        keepers.sort_by_key(|keeper| std::cmp::Reverse(longest(&keeper.held)));
+        let mut tasks: Vec<u32> = keepers.iter().map(|keeper| keeper.held.task).collect();
+        tasks.sort_unstable();
+        tasks.dedup();
+        let mut because = self.evidence(study);
+        because.push(Evidence::Lock(LockEvidence::SeenWaiting { at_least_ns: self.seen_ns }));
+        let guards = LockEvidence::Guards { tasks: tasks.len() as u64, at_least_ns };
+        because.push(Evidence::Lock(guards));
+        let sureness = if study.context.is_short() { Sureness::Suspect } else { Sureness::Likely };
+        let claim = Claim { kinds: self.kinds.clone(), ..Claim::of(0, sureness, because) };
+        let claim = Claim { holders: named(study, &keepers), ..claim };
+        Some(claim.meaning(Cause::HolderWaitsGuessed))
     }
 
     /// Other tasks have the address of a lock on their stacks, which by itself says little.
