@@ -20,6 +20,7 @@ mod program;
 pub use date::Date;
 pub use names::tolerant;
 pub use program::program_of;
+pub(in crate::analysis) use program::without_number;
 
 use super::Pattern;
 
