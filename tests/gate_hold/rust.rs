@@ -57,7 +57,12 @@ fn cargo_test(package: &Path, is_registered: bool, arguments: &[&str]) -> Output
 /// For each test, or "": the number of tasks it is charged with, and how that is known.
 fn charges(output: &Output) -> BTreeMap<String, (u64, String)> {
     let told = stderr(output);
-    let document = told.find('{').map(|at| &told[at..]).unwrap_or_else(|| panic!("{told}"));
+    // Cargo may say something before it.
+    let begins = told
+        .match_indices('{')
+        .map(|(at, _)| at)
+        .find(|at| told[..*at].is_empty() || told[..*at].ends_with('\n'));
+    let document = begins.map(|at| &told[at..]).unwrap_or_else(|| panic!("{told}"));
     let mut documents = serde_json::Deserializer::from_str(document).into_iter::<serde_json::Value>();
     let document = documents.next().unwrap_or_else(|| panic!("{told}")).unwrap();
     let leaks = document["leaks"].as_array().unwrap();
