@@ -15,6 +15,8 @@ mod load;
 mod others;
 #[path = "gate_hold/places.rs"]
 mod places;
+#[path = "gate_hold/rust.rs"]
+mod rust;
 #[path = "gate_hold/tokio.rs"]
 mod tokio;
 #[path = "gate_hold/watch.rs"]

@@ -17,6 +17,8 @@ mod executors;
 #[cfg_attr(not(feature = "test-support"), allow(unreachable_pub))]
 pub(crate) mod go;
 mod images;
+#[cfg(feature = "cli")]
+pub(crate) mod libtest;
 mod native;
 mod reading;
 #[cfg_attr(not(feature = "test-support"), allow(unreachable_pub))]

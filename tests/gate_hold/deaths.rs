@@ -37,7 +37,8 @@ fn kill_one(keeper: bool) {
     let mut killed = 0;
     for run in 0..amount("LOITER_GATE_KILLS", 20, 100) {
         let mark = format!("{}-{keeper}-{run}", std::process::id());
-        let mut command = gate(&[], &program, &["exit", "20", "5"]);
+        // It is held for about as long as it runs.
+        let mut command = gate(&["--settle", "50ms"], &program, &["exit", "20", "5"]);
         let child = command.env(MARK, &mark).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         std::thread::sleep(Duration::from_micros(random.below(60_000)));
         // One alone: before the keeper has its name, two are called like the worker.

@@ -20,6 +20,7 @@ mod program;
 pub use date::Date;
 pub use names::tolerant;
 pub use program::program_of;
+pub(in crate::analysis) use program::without_number;
 
 use super::Pattern;
 
@@ -186,7 +187,11 @@ impl Baseline {
             kept.append(&mut new);
             section.lines = kept;
         } else if !new.is_empty() {
-            let above = if self.sections.is_empty() { Vec::new() } else { vec![String::new()] };
+            // What a file without lines begins with is below all of them.
+            let above = match self.sections.is_empty() {
+                true => std::mem::take(&mut self.below),
+                false => vec![String::new()],
+            };
             self.sections.push(Section { program: program.to_owned(), above, lines: new });
         }
         // A program that leaves nothing needs no name, unless a comment is there.

@@ -30,7 +30,7 @@ pub(super) fn is_same(one: &str, other: &str) -> bool {
 }
 
 /// "api" of "api-8642f442a8c10f1f".
-fn without_number(name: &str) -> Option<&str> {
+pub(in crate::analysis) fn without_number(name: &str) -> Option<&str> {
     let (name, number) = name.rsplit_once('-')?;
     let is_digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
     (number.len() == 16 && number.bytes().all(is_digit)).then_some(name)

@@ -128,6 +128,10 @@ fn renewing_keeps_what_people_wrote() {
         text(&new)
     );
     assert_eq!(text(&parse(&text(&new)).unwrap()), text(&new));
+    // A program that left nothing came first: the file had no lines.
+    let mut second = parse(&text(&Baseline::default())).unwrap();
+    second.renew("p", &[kind("a", "", "select")]);
+    assert_eq!(text(&second), text(&new));
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use rustc_hash::FxHashMap;
 
+use super::listed::Listed;
 use crate::analysis::frames::creator_frame;
 use crate::analysis::lore;
 use crate::snapshot::{FunctionId, LabelSetId, LocationId, Snapshot, StackId, Task};
@@ -28,6 +29,8 @@ pub enum Way {
     Ancestor,
     /// A label of it names the test.
     Label,
+    /// No other test ran in the process.
+    Only,
 }
 
 /// Tasks that are charged to one test.
@@ -45,6 +48,7 @@ pub struct Charge {
 /// Charges tasks of one snapshot. Each stack, creator and label set is looked at once.
 pub(super) struct Charger<'a> {
     snapshot: &'a Snapshot,
+    listed: Listed<'a>,
     functions: FxHashMap<FunctionId, Option<&'a str>>,
     stacks: FxHashMap<StackId, Option<Named<'a>>>,
     by_id: FxHashMap<(u8, u64), u32>,
@@ -58,10 +62,12 @@ struct Named<'a> {
 }
 
 impl<'a> Charger<'a> {
-    pub(super) fn new(snapshot: &'a Snapshot) -> Self {
+    /// `tests`: those that the program lists.
+    pub(super) fn new(snapshot: &'a Snapshot, tests: &'a [String]) -> Self {
+        let listed = Listed::new(tests, &snapshot.header);
         let ids = snapshot.tasks.iter().zip(0..);
         let by_id = ids.filter_map(|(task, row)| Some(((task.runtime, task.id?), row))).collect();
-        Charger { snapshot, functions: FxHashMap::default(), stacks: FxHashMap::default(), by_id }
+        Charger { snapshot, listed, functions: FxHashMap::default(), stacks: FxHashMap::default(), by_id }
     }
 
     /// The charges of tasks, given by their rows: the largest number first.
@@ -106,7 +112,8 @@ impl<'a> Charger<'a> {
                 return Some((named, Way::Ancestor));
             }
         }
-        self.by_label(task.labels?).map(|named| (named, Way::Label))
+        let label = task.labels.and_then(|labels| self.by_label(labels)).map(|named| (named, Way::Label));
+        label.or_else(|| Some((Named { test: self.listed.only()?, place: None }, Way::Only)))
     }
 
     /// What the task says without others.
@@ -150,10 +157,14 @@ impl<'a> Charger<'a> {
     }
 
     fn by_function(&mut self, runtime: u8, function: FunctionId) -> Option<&'a str> {
-        let snapshot = self.snapshot;
+        let (snapshot, listed) = (self.snapshot, &self.listed);
         *self.functions.entry(function).or_insert_with(|| {
             let runtime = snapshot.header.runtimes.get(usize::from(runtime))?;
-            lore::of(&runtime.name).tests.and_then(|test_of| test_of(snapshot.function_name(function)))
+            let name = snapshot.function_name(function);
+            match lore::of(&runtime.name).tests {
+                Some(test_of) => test_of(name),
+                None => listed.test_of(name),
+            }
         })
     }
 

@@ -12,6 +12,7 @@
 //! A [`Watch`] adds what the rules of `loiter leaks` find while the program runs.
 
 mod charge;
+mod listed;
 mod sort;
 mod watch;
 
@@ -39,6 +40,8 @@ pub struct Terms {
     /// The thread that ends the program: its id as the target's own namespace has it. None: the functions on the
     /// stacks decide.
     pub ending: Option<u32>,
+    /// The tests that the program lists, where the names of functions do not tell (Rust): "api::tests::it_closes".
+    pub tests: Arc<[String]>,
     /// Only the memory of the program is left, and its threads are gone: nothing in it goes on. A task that ran or was
     /// about to run may have ended at the next moment, so it is not judged.
     pub is_frozen: bool,

@@ -214,7 +214,7 @@ impl Sorted {
 
     fn leaks(&self, context: &Context<'_>, terms: &Terms, program: &str) -> Vec<Leak> {
         let claims = Claims::new(context);
-        let mut charger = Charger::new(context.snapshot);
+        let mut charger = Charger::new(context.snapshot, &terms.tests);
         let one = |(kind, groups): (&Kind, &Vec<usize>)| {
             let rows = groups.iter().filter_map(|&nth| context.kinds.get(nth)).flat_map(|group| &group.tasks);
             let rows: Vec<u32> = rows.copied().collect();

@@ -60,6 +60,7 @@ pub struct Watched {
 pub struct Watch {
     series: Series,
     options: Options,
+    tests: Arc<[String]>,
     kinds: BTreeMap<Kind, Found>,
     left_out: u64,
 }
@@ -96,7 +97,7 @@ impl Watch {
             ..Options::default()
         };
         let series = Series::new(SeriesOptions { keep: Some(KEPT), ..series_options() });
-        Watch { series, options, kinds: BTreeMap::new(), left_out: 0 }
+        Watch { series, options, tests: Arc::clone(&terms.tests), kinds: BTreeMap::new(), left_out: 0 }
     }
 
     /// The last reading.
@@ -112,6 +113,11 @@ impl Watch {
             left_out: self.left_out,
             ..Watched::default()
         }
+    }
+
+    /// The tests that the program lists, as in [`Terms::tests`].
+    pub fn set_tests(&mut self, tests: Arc<[String]>) {
+        self.tests = tests;
     }
 
     /// Takes the next reading of the same program.
@@ -137,7 +143,7 @@ impl Watch {
         let mut charger = None;
         for (kind, groups) in groups {
             let Some(finding) = claims.claimed(&context, &groups) else { continue };
-            let charger = charger.get_or_insert_with(|| Charger::new(&snapshot));
+            let charger = charger.get_or_insert_with(|| Charger::new(&snapshot, &self.tests));
             let rows = groups.iter().filter_map(|&nth| context.kinds.get(nth)).flat_map(|group| &group.tasks);
             let charges = charger.charges(&rows.copied().collect::<Vec<_>>());
             if self.kinds.len() >= MAX_KINDS && !self.kinds.contains_key(&kind) {

@@ -160,7 +160,7 @@ impl Outputs {
             baseline: self.baseline.clone(),
             today: Date::of(SystemTime::now()),
             ending,
-            is_frozen: false,
+            ..Terms::default()
         }
     }
 

@@ -117,6 +117,7 @@ pub(super) fn way(way: Way) -> &'static str {
         Way::Parent => "by an ancestor that is still there",
         Way::Ancestor => "by an ancestor that has ended",
         Way::Label => "by a label",
+        Way::Only => "the only test that ran",
     }
 }
 

@@ -163,6 +163,7 @@ impl<'a> ChargeOut<'a> {
             Way::Parent => "parent",
             Way::Ancestor => "ancestor",
             Way::Label => "label",
+            Way::Only => "only",
         });
         let place = charge.place.as_ref();
         ChargeOut {

@@ -7,8 +7,11 @@ use std::time::{Duration, Instant};
 use super::program::HeldProgram;
 use super::{FAREWELL, Found, Moment, Options};
 use crate::analysis::gate::{Terms, Verdict, judge};
+use crate::analysis::lore;
 use crate::cause::full_text;
 use crate::process::hold::Event;
+use crate::process::open_pid;
+use crate::runtimes::libtest;
 use crate::session::Trouble;
 use crate::session::process::Process;
 use crate::snapshot::Snapshot;
@@ -90,7 +93,7 @@ impl<'a> Look<'a> {
     /// Reads the program until nothing is left that may still end, for no longer than `settle`.
     fn read(&mut self, settle: Duration, ending: Option<u32>) {
         let is_frozen = self.found.moment == Moment::TracedEnd;
-        let terms = Terms { ending, is_frozen, ..self.options.terms.clone() };
+        let mut terms = Terms { ending, is_frozen, ..self.options.terms.clone() };
         let mut process = Process::new(self.program.pid(), None, None);
         process.options = self.options.read.clone();
         process.restart = false;
@@ -98,7 +101,12 @@ impl<'a> Look<'a> {
         let mut pause = FIRST_PAUSE;
         loop {
             match process.read() {
-                Ok(snapshot) => self.add(snapshot),
+                Ok(snapshot) => {
+                    if self.readings.is_empty() {
+                        terms.tests = tests_of(self.program.pid(), &snapshot);
+                    }
+                    self.add(snapshot);
+                }
                 Err(trouble) => {
                     self.found.trouble = Some(said(&trouble));
                     return;
@@ -121,6 +129,20 @@ impl<'a> Look<'a> {
         let whole = Arc::new(snapshot);
         self.found.last = Some(Arc::clone(&whole));
         self.readings.push(whole);
+    }
+}
+
+/// The tests that a program lists, if those of its runtimes are not known by the names of their functions.
+pub(super) fn tests_of(pid: u32, reading: &Snapshot) -> Arc<[String]> {
+    if reading.header.runtimes.iter().all(|runtime| lore::of(&runtime.name).tests.is_some()) {
+        return Arc::default();
+    }
+    match open_pid(pid).and_then(|target| libtest::tests(target.as_ref())) {
+        Ok(tests) => tests.into(),
+        Err(error) => {
+            tracing::warn!("the tests of the program are not known: {}", full_text(&error));
+            Arc::default()
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use super::Options;
-use super::look::said;
+use super::look::{said, tests_of};
 use crate::analysis::gate::{Terms, Watch, Watched};
 use crate::process::beginning;
 use crate::runtimes::{Pause, ReadOptions};
@@ -86,6 +86,9 @@ impl Reader {
                             watch = Watch::new(&self.terms);
                         }
                         if !snapshot.header.runtimes.is_empty() {
+                            if watch.watched().readings == 0 {
+                                watch.set_tests(tests_of(self.pid, &snapshot));
+                            }
                             watch.add(Arc::new(snapshot));
                         }
                     }
