@@ -31,6 +31,10 @@ pub fn other_ends(pid: u32, descriptors: &[&Descriptor], until: &Limit) -> Vec<P
                     open.push(asked);
                     continue;
                 }
+                // The kernel lists neither of the two.
+                None if socket.protocol == Protocol::Tcp && socket.state == SocketState::Unknown => {
+                    unknown("it is not connected any more, or was made in another network namespace")
+                }
                 None => continue,
             },
             _ if until.is_over() => nobody(false),
@@ -156,8 +160,8 @@ struct Asked {
     protocol: Protocol,
     local: SocketAddr,
     peer: SocketAddr,
-    /// The connection does not exist yet.
-    connecting: bool,
+    /// How far the connection is at this end.
+    state: SocketState,
 }
 
 impl Asked {
@@ -166,8 +170,7 @@ impl Asked {
         let (&Endpoint::Inet(local), &Endpoint::Inet(peer)) = (&socket.local, &socket.peer) else {
             return None;
         };
-        let connecting = socket.state == SocketState::SynSent;
-        Some(Asked { nth, of, protocol: socket.protocol, local, peer, connecting })
+        Some(Asked { nth, of, protocol: socket.protocol, local, peer, state: socket.state })
     }
 }
 
@@ -183,7 +186,14 @@ fn search(pid: u32, own: &View, asked: &[Asked], until: &Limit) -> Vec<OtherEnd>
     // What is sent to these addresses does not leave the namespace.
     let stays = |at: &usize| ours.has(asked[*at].peer.ip());
     let (here, away): (Vec<_>, Vec<_>) = all.into_iter().filter(|&at| ends[at].is_none()).partition(stays);
-    here.into_iter().for_each(|at| ends[at] = Some(nobody(own_is_whole)));
+    here.into_iter().for_each(|at| {
+        ends[at] = Some(match asked[at].state {
+            SocketState::CloseWait if own_is_whole => {
+                unknown("the process at the other end has closed it, and nothing is left of that end")
+            }
+            _ => nobody(own_is_whole),
+        });
+    });
     let is_whole = away.is_empty() || elsewhere(pid, own, asked, &away, &mut ends, until);
     let rest = || match (own_is_whole, is_whole) {
         (true, true) => OtherEnd::Elsewhere,
@@ -259,7 +269,7 @@ fn look(
     let (twins, twins_listed) = twins(view, asked, which, until);
     let needs_listener = |at: &usize| match twins.get(at) {
         Some(twin) => twin.inode == 0,
-        None => asked[*at].connecting && addresses.has(asked[*at].peer.ip()),
+        None => asked[*at].state == SocketState::SynSent && addresses.has(asked[*at].peer.ip()),
     };
     let waiting: Vec<usize> = which.iter().copied().filter(needs_listener).collect();
     let (listeners, listeners_listed) = listeners(view, asked, &waiting, until);
@@ -274,7 +284,7 @@ fn look(
                 true => unknown("the connection was never accepted, and no socket listens"),
                 false => nobody(false),
             }),
-            Some(_) => unknown("the process at the other end has closed it"),
+            Some(twin) => unknown(&left_behind(twin.state)),
             None => listener()?,
         };
         Some((at, end))
@@ -285,6 +295,20 @@ fn look(
 /// A socket without a process in this state was not accepted yet; in any other state it was closed.
 fn is_new(state: SocketState) -> bool {
     matches!(state, SocketState::Established | SocketState::CloseWait | SocketState::SynReceived)
+}
+
+/// What is said of an end that no process has any more: the kernel keeps it for a while.
+fn left_behind(state: SocketState) -> String {
+    let closed = "the process at the other end has closed it";
+    let name = match state {
+        SocketState::FinWait1 => "FIN-WAIT-1",
+        SocketState::FinWait2 => "FIN-WAIT-2",
+        SocketState::Closing => "CLOSING",
+        SocketState::LastAck => "LAST-ACK",
+        SocketState::TimeWait => "TIME-WAIT",
+        _ => return closed.to_owned(),
+    };
+    format!("{closed}; the kernel keeps that end in {name}")
 }
 
 /// Sockets of a namespace that mirror connections, by their place in `asked`, and whether all were listed.
