@@ -128,8 +128,6 @@ pub(crate) struct Plan {
     pub(crate) pipes: Vec<(usize, usize)>,
     joints: usize,
     objects: usize,
-    /// Its processes are in different network namespaces.
-    is_spread: bool,
 }
 
 impl Plan {
@@ -268,11 +266,7 @@ impl Plan {
     /// Ways in which a task of one process can wait for one of another.
     fn ways(&self, from: usize, to: usize) -> Vec<How> {
         let (from, to) = (&self.processes[from], &self.processes[to]);
-        let mut ways = vec![How::Tcp];
-        // A unix socket that was accepted is of the namespace of the one that connected: it has no other end (docs/limits.md).
-        if !self.is_spread {
-            ways.push(How::Unix);
-        }
+        let mut ways = vec![How::Tcp, How::Unix];
         let named = |process: &Process| process.program != Program::Registered;
         if named(from) && named(to) {
             ways.push(How::Fifo);
@@ -288,18 +282,17 @@ impl Plan {
 
     /// A system of this many processes: chains of waits through all of them, which end somewhere or in a cycle.
     pub(crate) fn random(processes: usize, random: &mut Random) -> Plan {
-        Plan::default().of(processes, &PROGRAMS, random)
+        Plan::of(processes, &PROGRAMS, random)
     }
 
     /// The same of programs that can be put into network namespaces.
     pub(crate) fn random_in_namespaces(processes: usize, random: &mut Random) -> Plan {
         let with_addresses = PROGRAMS.into_iter().filter(|program| matches!(program, Program::Go(..)));
-        let plan = Plan { is_spread: true, ..Plan::default() };
-        plan.of(processes, &with_addresses.collect::<Vec<_>>(), random)
+        Plan::of(processes, &with_addresses.collect::<Vec<_>>(), random)
     }
 
-    fn of(self, processes: usize, programs: &[Program], random: &mut Random) -> Plan {
-        let mut plan = self;
+    fn of(processes: usize, programs: &[Program], random: &mut Random) -> Plan {
+        let mut plan = Plan::default();
         for _ in 0..processes {
             plan.process(pick(random, programs));
         }

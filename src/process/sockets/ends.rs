@@ -4,15 +4,13 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
+use super::abroad::{Abroad, MAX_NAMESPACES, others};
 use super::addresses::Addresses;
 use super::row::{InetRow, UnixRow};
-use super::view::{View, namespace_of};
+use super::view::View;
 use crate::process::limit::Limit;
-use crate::process::processes::pids;
 use crate::snapshot::{Descriptor, Endpoint, FileId, OtherEnd, Peer, Protocol, Socket, SocketState};
 
-/// More network namespaces are not looked at.
-const MAX_NAMESPACES: usize = 256;
 /// With more questions than this, the list of all sockets is read once.
 const ONE_BY_ONE: usize = 200;
 
@@ -21,6 +19,7 @@ const ONE_BY_ONE: usize = 200;
 /// are looked for in every network namespace of a process that loiter can see, as long as `until` allows.
 pub fn other_ends(pid: u32, descriptors: &[&Descriptor], until: &Limit) -> Vec<Peer> {
     let view = View::of(pid);
+    let abroad = Abroad::new(pid, view.namespace);
     let mut peers: Vec<(usize, Peer)> = Vec::new();
     let mut open: Vec<Asked> = Vec::new();
     for (nth, descriptor) in descriptors.iter().enumerate() {
@@ -39,7 +38,7 @@ pub fn other_ends(pid: u32, descriptors: &[&Descriptor], until: &Limit) -> Vec<P
             },
             _ if until.is_over() => nobody(false),
             Protocol::UnixStream | Protocol::UnixDatagram | Protocol::UnixSequence => {
-                match unix_end(&view, of, &socket.peer, until) {
+                match unix_end(&view, &abroad, of, &socket.peer, until) {
                     Some(to) => to,
                     None => continue,
                 }
@@ -59,11 +58,14 @@ pub fn other_ends(pid: u32, descriptors: &[&Descriptor], until: &Limit) -> Vec<P
 
 /// The other end of a unix socket. None if it has none. `peer`: the address that it is being connected to, or that a
 /// datagram is being sent to, if a call is known that does so.
-fn unix_end(view: &View, of: FileId, peer: &Endpoint, until: &Limit) -> Option<OtherEnd> {
+fn unix_end(view: &View, abroad: &Abroad, of: FileId, peer: &Endpoint, until: &Limit) -> Option<OtherEnd> {
     let unknown = |why: &str| Some(unknown(why));
-    let row = match view.unix(of.inode, until) {
-        Ok(Some(row)) => row,
-        Ok(None) => return unknown("it was made in another network namespace"),
+    let (view, row) = match view.unix(of.inode, until) {
+        Ok(Some(row)) => (view, row),
+        Ok(None) => match abroad.unix(of.inode, until) {
+            Some(found) => found,
+            None => return unknown("it was made in another network namespace"),
+        },
         Err(_) => {
             return unknown(
                 "the kernel names the other ends of unix sockets only within its own network namespace, or to root",
@@ -247,14 +249,6 @@ fn elsewhere(
     }
     // What was cut short is not all.
     is_whole && !until.is_over()
-}
-
-/// One process of each network namespace but this one.
-fn others(pid: u32, own: Option<u64>, until: &Limit) -> Vec<u32> {
-    let mut seen: FxHashSet<u64> = own.into_iter().collect();
-    let all = pids().unwrap_or_default().into_iter().filter(|&other| other != pid);
-    let new = |other: &u32| namespace_of(*other).is_some_and(|namespace| seen.insert(namespace));
-    all.take_while(|_| !until.is_over()).filter(new).take(MAX_NAMESPACES).collect()
 }
 
 /// The other ends that are in this network namespace, by their place in `asked`, and whether all of its sockets that
