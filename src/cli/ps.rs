@@ -105,6 +105,7 @@ mod tests {
         let who = Candidate {
             pid,
             name: "a\x1bb".to_owned(),
+            program: "a".to_owned(),
             command: vec!["./a".to_owned(), "東京".to_owned()],
             age_ns: 3_000_000_000,
             threads: 4,

@@ -10,7 +10,7 @@ use super::exit::{self, Exit};
 use super::filter::FilterArgs;
 use super::format::{by_name, names};
 use super::output::{Output, is_stdout, save, tell};
-use super::source::{ProcessArg, ReadArgs};
+use super::source::{ProcessArg, ReadArgs, or_a_process};
 use crate::analysis::group::group;
 use crate::analysis::why::{Chain, Why};
 use crate::analysis::{GroupKey, SortBy};
@@ -171,7 +171,10 @@ impl Args {
         }
         let (source, task) = self.source()?;
         self.how.check(&source)?;
-        let inquiry = Inquiry::of(&source, &open, options)?;
+        let inquiry = Inquiry::of(&source, &open, options).map_err(|error| match &source {
+            Source::File(path) => or_a_process(path, error),
+            _ => error.into(),
+        })?;
         let rows = match inquiry.first() {
             Some(snapshot) => self.rows(snapshot, task)?,
             None => None,

@@ -9,6 +9,7 @@ use super::memory::ProcessMemory;
 use super::patience::{self, Handle};
 use super::proc::{self, Stat};
 use super::program;
+use super::short_name::short_name;
 use super::stop::Stopper;
 use super::watch::Watch;
 use super::{
@@ -107,12 +108,11 @@ impl LiveTarget {
 /// The identity of a process, as far as it can be known without reading its memory.
 fn info(pid: u32, stat: &Stat) -> TargetInfo {
     let exe = proc::exe(pid).unwrap_or_default();
-    let name = if exe.is_empty() { &stat.comm } else { proc::file_name(&exe) };
     let known = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
     TargetInfo {
         source: SourceKind::Process,
         pid: Some(pid),
-        name: name.to_owned(),
+        name: short_name(pid, stat, &exe),
         command: proc::command(pid).unwrap_or_default(),
         build_id: None,
         start_ticks: Some(stat.start_ticks),

@@ -46,6 +46,7 @@ pub(crate) mod proc;
 mod processes;
 mod program;
 pub(crate) mod registers;
+mod short_name;
 mod slow_files;
 pub mod sockets;
 mod stop;

@@ -7,6 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::proc::{self, Stat};
+use super::short_name::short_name;
 use super::{figures, permission, slow_files};
 
 /// A process that may turn out to be readable.
@@ -14,8 +15,11 @@ use super::{figures, permission, slow_files};
 pub struct Candidate {
     /// Its pid in loiter's namespace.
     pub pid: u32,
-    /// Short name: the file name of the executable if that can be read, else the kernel's name.
+    /// Short name: what it was started as, mostly the file name of its executable; the kernel's name for it if the executable
+    /// is not known.
     pub name: String,
+    /// File name of its executable. Empty if that cannot be read.
+    pub program: String,
     /// The arguments, as the process sees them. Empty for kernel threads and zombies.
     pub command: Vec<String>,
     /// How long it has been running, nanoseconds.
@@ -96,8 +100,8 @@ pub fn processes() -> io::Result<Vec<Candidate>> {
     Ok(candidates)
 }
 
-/// What is known of a process, except its arguments: this never waits for the process. None if the process no
-/// longer exists.
+/// What is known of a process, except its arguments: this waits for the process for a second at most. None if the process
+/// no longer exists.
 ///
 /// # Errors
 /// /proc cannot be read, for another reason.
@@ -111,7 +115,6 @@ pub fn candidate(pid: u32) -> io::Result<Option<Candidate>> {
 fn known(pid: u32) -> io::Result<Candidate> {
     let stat = Stat::read(pid)?;
     let exe = proc::exe(pid).unwrap_or_default();
-    let name = if exe.is_empty() { &stat.comm } else { proc::file_name(&exe) };
     let status = proc::status(pid)?;
     let uid = proc::field(&status, "Uid").and_then(|uids| uids.split_ascii_whitespace().nth(1)?.parse().ok());
     let uid = match uid {
@@ -120,7 +123,8 @@ fn known(pid: u32) -> io::Result<Candidate> {
     };
     Ok(Candidate {
         pid,
-        name: name.to_owned(),
+        name: short_name(pid, &stat, &exe),
+        program: proc::file_name(&exe).to_owned(),
         command: Vec::new(),
         age_ns: figures::age_ns(&stat),
         threads: stat.threads,

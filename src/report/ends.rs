@@ -232,6 +232,9 @@ fn socket_facts(socket: &Socket, op: WaitOp) -> Vec<String> {
         SocketState::SynSent => facts.push("no answer yet".to_owned()),
         SocketState::CloseWait => facts.push("closed by the other end".to_owned()),
         SocketState::FinWait1 | SocketState::FinWait2 => facts.push("closed here".to_owned()),
+        SocketState::Closing | SocketState::LastAck | SocketState::TimeWait => {
+            facts.push("closed at both ends".to_owned());
+        }
         _ => {}
     }
     facts

@@ -31,6 +31,7 @@ pub mod runtime_names;
 pub mod svg;
 pub mod task_facts;
 pub mod text;
+mod title;
 pub mod trip;
 pub mod units;
 mod waiting;

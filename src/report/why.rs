@@ -6,10 +6,11 @@ use super::ends;
 use super::path::place_of;
 use super::runtime_names::{runtime_name, task_noun};
 use super::task_facts;
+use super::title::title;
 use super::units::{count, thousands};
 use super::waiting;
 use crate::analysis::frames::{frame_name, holding_frame};
-use crate::analysis::why::{Chain, EdgeKind, Graph, Node, NodeId, Step, Want, Why};
+use crate::analysis::why::{Chain, EdgeKind, Graph, Node, NodeId, SeenProcess, Step, Want, Why};
 use crate::snapshot::{LockState, Snapshot, Task};
 
 pub use notes::{Note, notes};
@@ -364,14 +365,14 @@ impl<'w, 'a> Words<'w, 'a> {
         let Some(seen) = self.graph.process(process) else { return String::new() };
         let runtimes: Vec<String> = seen.first.header.runtimes.iter().map(runtime_name).collect();
         let facts = if runtimes.is_empty() { String::new() } else { format!(" ({})", runtimes.join(", ")) };
-        format!("pid {} {}{facts}", seen.pid, seen.name)
+        format!("pid {} {}{facts}", seen.pid, named(seen))
     }
 
-    /// "pid 920 sh".
+    /// "pid 920 sh", "pid 921 nginx \"worker process\"".
     pub fn process_name(&self, pid: u32) -> String {
         let system = self.graph.system();
-        let read = system.processes.iter().find(|seen| seen.pid == pid).map(|seen| seen.name.as_str());
-        let open = || system.ends.open.iter().find(|end| end.pid == pid).map(|end| end.process.as_str());
+        let read = system.processes.iter().find(|seen| seen.pid == pid).map(named);
+        let open = || system.ends.open.iter().find(|end| end.pid == pid).map(|end| end.process.clone());
         match read.or_else(open) {
             Some(name) => format!("pid {pid} {name}"),
             None => format!("pid {pid}"),
@@ -391,6 +392,14 @@ impl<'w, 'a> Words<'w, 'a> {
             }
             None => (what.entry.map_or("", |id| snapshot.function_name(id)).to_owned(), String::new()),
         }
+    }
+}
+
+/// The name of a process and, in quotation marks, what it says that it does.
+fn named(seen: &SeenProcess) -> String {
+    match title(&seen.name, &seen.first.header.target.command) {
+        Some(title) => format!("{} \"{title}\"", seen.name),
+        None => seen.name.clone(),
     }
 }
 

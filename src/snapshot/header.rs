@@ -47,7 +47,8 @@ pub struct TargetInfo {
     pub source: SourceKind,
     /// The pid in loiter's pid namespace; for a core file the pid that it names. None if unknown, like for dumps.
     pub pid: Option<u32>,
-    /// Short name, for people: the file name of the executable or dump. Empty if there is none.
+    /// Short name, for people: what the process was started as, mostly the file name of the executable; of a dump the name of
+    /// its file. Empty if there is none.
     pub name: String,
     /// The arguments, as the process sees them.
     pub command: Vec<String>,

@@ -9,8 +9,8 @@ use crate::process::{self, Candidate};
 /// Generations of parents that are examined.
 const GENERATIONS: usize = 64;
 
-/// The pid of the process with this name: the file name of its executable, the kernel's name for it, or the
-/// file name of its first argument.
+/// The pid of the process with this name: what it was started as, the file name of its executable, the kernel's name for it,
+/// or the file name of its first argument.
 ///
 /// loiter itself and its parents (a shell, sudo) never match.
 ///
@@ -58,7 +58,7 @@ fn similar(all: &[Candidate], name: &str) -> Vec<Candidate> {
 
 /// All names of a process.
 fn names(who: &Candidate) -> Vec<String> {
-    let mut names = vec![who.name.clone()];
+    let mut names = vec![who.name.clone(), who.program.clone()];
     // Its name may differ from that of its executable.
     names
         .extend(fs::read_to_string(format!("/proc/{}/comm", who.pid)).map(|comm| comm.trim_end().to_owned()));

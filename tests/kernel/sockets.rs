@@ -201,6 +201,44 @@ fn connections_that_cannot_end() {
     same_as_ss(&two, "-tane");
 }
 
+/// The kernel keeps the ends of connections for a while after their processes have closed them.
+#[test]
+fn ends_that_no_process_has() {
+    let said = |stream: &TcpStream| match other_end(stream) {
+        Some(OtherEnd::Unknown(why)) => why,
+        end => panic!("{end:?}"),
+    };
+    let connection = || {
+        let (listener, address) = listen("127.0.0.1:0", "127.0.0.1");
+        let client = TcpStream::connect(address).expect("it listens");
+        (client, listener.accept().expect("one waits").0)
+    };
+    // It has closed first, and its end is confirmed.
+    let (client, server) = connection();
+    drop(client);
+    until("its confirmation", || {
+        socket(&server).state == SocketState::CloseWait && said(&server).ends_with("in FIN-WAIT-2")
+    });
+    // Now that this end is closed, too, the connection is over: that may happen while it is looked at.
+    let before = look(&server);
+    server.shutdown(Shutdown::Write).expect("it is connected");
+    let pid = std::process::id();
+    until("the end of the connection", || {
+        let ends = loiter::process::sockets::other_ends(pid, &[&before], &crate::support::limit());
+        matches!(&ends[0].to, OtherEnd::Unknown(why) if why.ends_with("in TIME-WAIT"))
+    });
+    until("the end of this end", || said(&server).starts_with("it is not connected any more"));
+
+    // Its end cannot arrive behind what is not read here.
+    let (client, server) = connection();
+    fill(&client);
+    drop(client);
+    assert!(said(&server).ends_with("in FIN-WAIT-1"), "{}", said(&server));
+    // Neither can this one: the end that is left has room for it, and confirms it.
+    server.shutdown(Shutdown::Write).expect("it is connected");
+    until("the confirmation", || said(&server).ends_with("in CLOSING"));
+}
+
 #[test]
 fn a_full_backlog() {
     let (listener, address) = listen("127.0.0.1:0", "127.0.0.1");

@@ -1,18 +1,24 @@
 //! What has no other end that is a socket or a pipe: pipes that are being opened, counters, terminals, locks of files; pipes
 //! that many processes have; and connections that are not accepted.
 
+use std::io::Write;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::thread;
+use std::time::Duration;
 
+use loiter::analysis::why::Why;
+use loiter::session::why::{Inquiry, InquiryOptions, InquiryStep};
+use loiter::source::{OpenOptions, Source};
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 
-use crate::reports::Other;
+use crate::reports::{Other, named};
 
 /// What `loiter why` says of a process.
-fn why(pid: u32) -> String {
+pub(crate) fn why(pid: u32) -> String {
     let output = Command::new(env!("CARGO_BIN_EXE_loiter")).args(["why", &pid.to_string(), "-v"]).output();
     let output = output.expect("loiter starts");
     String::from_utf8_lossy(&output.stdout)
@@ -23,7 +29,7 @@ fn why(pid: u32) -> String {
 }
 
 /// Waits until the kernel says that a process sleeps in this call (its number on x86-64).
-fn until_in(call: i64, pid: u32) {
+pub(crate) fn until_in(call: i64, pid: u32) {
     let path = format!("/proc/{pid}/syscall");
     while !std::fs::read_to_string(&path).is_ok_and(|text| text.starts_with(&format!("{call} "))) {
         std::thread::sleep(std::time::Duration::from_millis(2));
@@ -31,7 +37,7 @@ fn until_in(call: i64, pid: u32) {
 }
 
 /// A program that reads from a descriptor of ours.
-fn reader(of: &impl AsRawFd) -> Other {
+pub(crate) fn reader(of: &impl AsRawFd) -> Other {
     // SAFETY: the descriptor is open, and the copy is owned by the command alone.
     let copy = unsafe { OwnedFd::from_raw_fd(libc::dup(of.as_raw_fd())) };
     let child = Command::new("cat").stdin(Stdio::from(copy)).stdout(Stdio::null()).spawn();
@@ -56,6 +62,71 @@ fn a_named_pipe_that_nobody_else_opens() {
         let text = why(shell.pid());
         assert!(text.contains(&format!("of a named pipe that no process has open for {other}")), "{text}");
         assert!(text.contains("waits to open one.fifo"), "{text}");
+    }
+}
+
+/// A task that is found to have moved is followed anew, to whatever it waits for by then.
+#[test]
+fn what_moved_meanwhile_leads_elsewhere() {
+    let folder = tempfile::tempdir().unwrap();
+    nix::unistd::mkfifo(&folder.path().join("second.fifo"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let writer = Other::start("exec 3>second.fifo; exec sleep 1000", folder.path());
+    let mut shell = Command::new("sh");
+    // Both are descriptor 0 while the shell reads from them.
+    shell.args(["-c", "exec 3<second.fifo; read line; read line <&3; exit"]).current_dir(folder.path());
+    let mut shell = shell.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("there is a shell");
+    let (mut line, output) = (shell.stdin.take().unwrap(), shell.stdout.take().unwrap());
+    let shell = Other::of(shell);
+    let waiter = reader(&output);
+    drop(output);
+    let reads_from = |what: &str| {
+        let path = format!("/proc/{}/fd/0", shell.pid());
+        while !std::fs::read_link(&path).is_ok_and(|link| link.to_string_lossy().contains(what)) {
+            thread::sleep(Duration::from_millis(2));
+        }
+        until_in(libc::SYS_read, shell.pid());
+    };
+    reads_from("pipe:");
+    let options = InquiryOptions { limit: Duration::from_secs(600), ..InquiryOptions::default() };
+    let inquiry = Inquiry::of(&Source::Pid(waiter.pid()), &OpenOptions::default(), options).unwrap();
+    let mut moves = true;
+    let outcome = inquiry.follow(None, &mut |step| {
+        if matches!(step, InquiryStep::ReadsAgain(_)) && std::mem::take(&mut moves) {
+            line.write_all(b"go on\n").unwrap();
+            reads_from("second.fifo");
+        }
+    });
+    let outcome = outcome.unwrap();
+    let why = Why::new(&outcome.system);
+    let causes = why.causes().causes;
+    let chains: Vec<_> = causes.iter().map(|found| named(&why, &found.chain)).collect();
+    assert_eq!(chains, [[waiter.pid(), shell.pid(), writer.pid()]], "{causes:#?}");
+    assert_eq!(outcome.retries, 1);
+}
+
+/// Through a link to their executable, or by a script for an interpreter.
+#[test]
+fn processes_are_called_what_they_were_started_as() {
+    let folder = tempfile::tempdir().unwrap();
+    let [link, script] = ["night-watch", "a-script-with-a-long-name"].map(|name| folder.path().join(name));
+    std::os::unix::fs::symlink("/bin/sleep", &link).unwrap();
+    std::fs::write(&script, "#!/bin/sh\nread line\n").unwrap();
+    std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o700)).unwrap();
+    let linked = Other::of(Command::new(&link).arg("1000").spawn().unwrap());
+    // A process of another test may have the file open for writing for the moment between fork and exec.
+    let spawn = || Command::new(&script).stdin(Stdio::piped()).spawn();
+    let mut scripted = spawn();
+    while scripted.as_ref().is_err_and(|error| error.kind() == std::io::ErrorKind::ExecutableFileBusy) {
+        scripted = spawn();
+    }
+    let mut scripted = scripted.unwrap();
+    let _input = scripted.stdin.take();
+    let scripted = Other::of(scripted);
+    until_in(libc::SYS_clock_nanosleep, linked.pid());
+    until_in(libc::SYS_read, scripted.pid());
+    for (process, name) in [(&linked, "night-watch"), (&scripted, "a-script-with-a-long-name")] {
+        let (text, named) = (why(process.pid()), format!("{name} (pid {})", process.pid()));
+        assert!(text.starts_with(&named), "{text}");
     }
 }
 

@@ -13,6 +13,17 @@ pub(crate) enum Program {
     Registered,
 }
 
+/// The programs that systems are made of.
+const PROGRAMS: [Program; 7] = [
+    Program::Go("1.19", false),
+    Program::Go("1.19", true),
+    Program::Go("1.23", true),
+    Program::Go("1.27", false),
+    Program::Go("1.27", true),
+    Program::C,
+    Program::Registered,
+];
+
 /// A process of a plan.
 #[derive(Debug, Clone)]
 pub(crate) struct Process {
@@ -96,6 +107,15 @@ impl How {
     pub(crate) fn leads_away(self) -> bool {
         !How::HERE.contains(&self)
     }
+}
+
+/// How much of an edge loiter's rules can know (docs/limits.md), whatever it finds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Knowable {
+    /// The task that is waited for.
+    Task,
+    /// The process that it belongs to.
+    Process,
 }
 
 /// A system.
@@ -231,6 +251,18 @@ impl Plan {
         joint
     }
 
+    /// How much of an edge can be known: what the runtime of the task that is waited for lets see, not what was found.
+    pub(crate) fn knowable(&self, edge: &Edge) -> Knowable {
+        match (self.processes[edge.to.0].program, edge.how) {
+            // The runtime does not poll standard output, so that no task of it leads to its descriptor.
+            (Program::Go(..), How::Pipe) => Knowable::Process,
+            (Program::Go(..), _) => Knowable::Task,
+            // A mutex of C has the id of its owner. Who is going to use a descriptor is in no thread's state.
+            (Program::C, How::Mutex) => Knowable::Task,
+            (Program::C | Program::Registered, _) => Knowable::Process,
+        }
+    }
+
     /// Ways in which a task of one process can wait for one of another.
     fn ways(&self, from: usize, to: usize) -> Vec<How> {
         let (from, to) = (&self.processes[from], &self.processes[to]);
@@ -250,21 +282,19 @@ impl Plan {
 
     /// A system of this many processes: chains of waits through all of them, which end somewhere or in a cycle.
     pub(crate) fn random(processes: usize, random: &mut Random) -> Plan {
+        Plan::of(processes, &PROGRAMS, random)
+    }
+
+    /// The same of programs that can be put into network namespaces.
+    pub(crate) fn random_in_namespaces(processes: usize, random: &mut Random) -> Plan {
+        let with_addresses = PROGRAMS.into_iter().filter(|program| matches!(program, Program::Go(..)));
+        Plan::of(processes, &with_addresses.collect::<Vec<_>>(), random)
+    }
+
+    fn of(processes: usize, programs: &[Program], random: &mut Random) -> Plan {
         let mut plan = Plan::default();
         for _ in 0..processes {
-            let program = pick(
-                random,
-                &[
-                    Program::Go("1.19", false),
-                    Program::Go("1.19", true),
-                    Program::Go("1.23", true),
-                    Program::Go("1.27", false),
-                    Program::Go("1.27", true),
-                    Program::C,
-                    Program::Registered,
-                ],
-            );
-            plan.process(program);
+            plan.process(pick(random, programs));
         }
         // A cycle comes back to where it began, so that must be able to wait and to be waited for.
         plan.processes[0].program = Program::Go(pick(random, &["1.19", "1.23", "1.27"]), true);

@@ -6,7 +6,7 @@ use std::fmt::Write;
 use loiter::analysis::why::{EdgeKind, Graph, Node, NodeId};
 use loiter::snapshot::Certainty;
 
-use crate::plan::{Edge, How, Place, Program};
+use crate::plan::{Edge, How, Knowable, Place, Program};
 use crate::running::System;
 
 /// Whom a task waits for, according to the graph.
@@ -83,27 +83,33 @@ fn place(graph: &Graph<'_>, system: &System, node: NodeId) -> Option<Place> {
     system.task(system.process(seen.pid)?, seen.first.tasks[row as usize].id?)
 }
 
-/// How often edges of each kind were found.
+/// How often edges of a kind were found, of those that can be known.
 #[derive(Debug, Clone, Copy, Default)]
 struct Count {
-    /// From task to task.
-    task: u32,
-    /// From task to process, where the task is not known.
-    process: u32,
-    /// Only perhaps.
+    /// As much as can be known, and sure or likely.
+    found: u32,
+    /// As much as can be known, but only perhaps.
     perhaps: u32,
+    /// The process only, though the task can be known.
+    less: u32,
     missed: u32,
+}
+
+impl Count {
+    fn all(self) -> u32 {
+        self.found + self.perhaps + self.less + self.missed
+    }
 }
 
 /// What was found in many systems.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
-    counts: BTreeMap<How, Count>,
+    counts: BTreeMap<(How, Knowable), Count>,
     /// Edges that are not in the plan, though loiter is sure, or says that they are likely.
     pub(crate) wrong: Vec<String>,
     /// Perhaps, but not in the plan.
     guessed: u32,
-    /// Examples of what was missed.
+    /// What was missed, or found in part only.
     missed: Vec<String>,
 }
 
@@ -130,50 +136,63 @@ impl Tally {
             }
         }
         for edge in &system.plan.edges {
-            let mut count = *self.counts.entry(edge.how).or_default();
+            let knowable = system.plan.knowable(edge);
             let of = |to: To| all.iter().find(|said| said.from == Some(edge.from) && said.to == to);
-            let process = of(To::Process(edge.to.0)).filter(|_| edge.how.leads_away());
-            match of(To::Task(edge.to)).or(process) {
-                None => {
-                    count.missed += 1;
-                    self.missed.push(format!(
-                        "seed {seed}: {:?} {} -> {:?}",
-                        edge.how,
-                        describe(system, Some(edge.from)),
-                        system.plan.processes[edge.to.0].program
-                    ));
+            let (task, process) = (of(To::Task(edge.to)), of(To::Process(edge.to.0)));
+            let whole = task.or(process.filter(|_| knowable == Knowable::Process));
+            let count = self.counts.entry((edge.how, knowable)).or_default();
+            let how = match (whole, process) {
+                (Some(Said { certainty: Certainty::Perhaps, .. }), _) => {
+                    count.perhaps += 1;
+                    continue;
                 }
-                Some(said) if said.certainty == Certainty::Perhaps => count.perhaps += 1,
-                Some(Said { to: To::Task(_), .. }) => count.task += 1,
-                Some(_) => count.process += 1,
-            }
-            self.counts.insert(edge.how, count);
+                (Some(_), _) => {
+                    count.found += 1;
+                    continue;
+                }
+                (None, Some(_)) => {
+                    count.less += 1;
+                    "the process only"
+                }
+                (None, None) => {
+                    count.missed += 1;
+                    "missed"
+                }
+            };
+            self.missed.push(format!(
+                "seed {seed}, {how}: {:?} {} -> {}",
+                edge.how,
+                describe(system, Some(edge.from)),
+                describe(system, Some(edge.to))
+            ));
         }
     }
 
-    /// Edges of plans, and those that were found.
+    /// How many edges can be known, and of how many everything that can be known was found.
     pub(crate) fn found(&self) -> (u32, u32) {
-        let found = |count: &Count| count.task + count.process + count.perhaps;
-        let all = self.counts.values().map(|count| found(count) + count.missed).sum();
-        (all, self.counts.values().map(found).sum())
+        let counts = || self.counts.values();
+        (counts().map(|count| count.all()).sum(), counts().map(|count| count.found + count.perhaps).sum())
     }
 
     /// A table, and what was missed.
     pub(crate) fn text(&self) -> String {
-        let mut text = String::from("kind           task process perhaps  missed\n");
-        for (how, count) in &self.counts {
-            let Count { task, process, perhaps, missed } = count;
-            let name = format!("{how:?}");
-            let _ = writeln!(text, "{name:14} {task:4} {process:7} {perhaps:7} {missed:7}");
+        let mut text = String::from("kind           knowable    all  found perhaps   less missed\n");
+        for ((how, knowable), count) in &self.counts {
+            let Count { found, perhaps, less, missed } = count;
+            let (how, knowable) = (format!("{how:?}"), format!("{knowable:?}"));
+            let all = count.all();
+            let _ = writeln!(text, "{how:14} {knowable:8} {all:6} {found:6} {perhaps:7} {less:6} {missed:6}");
         }
+        let (all, found) = self.found();
+        let _ = writeln!(text, "{found} of {all} edges that can be known were found");
         let _ = writeln!(
             text,
             "{} guesses are not in the plan, {} edges are wrong",
             self.guessed,
             self.wrong.len()
         );
-        for missed in self.missed.iter().take(40) {
-            let _ = writeln!(text, "missed: {missed}");
+        for missed in &self.missed {
+            let _ = writeln!(text, "{missed}");
         }
         text
     }

@@ -16,6 +16,8 @@ pub static LORE: Lore = Lore {
         beside: "net/http.(*persistConn).writeLoop",
     }),
     timer_element: Some(MOMENT),
+    // os/signal/signal.go: Notify.
+    signal_element: Some("os.Signal"),
     // runtime/mgc.go, mgcsweep.go, mgcscavenge.go.
     collectors: &["runtime.gcBgMarkWorker", "runtime.bgsweep", "runtime.bgscavenge"],
     // runtime/proc.go, panic.go, signal_unix.go; os/proc.go. The main goroutine has runtime.main on its stack.

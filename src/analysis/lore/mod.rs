@@ -22,6 +22,8 @@ pub struct Lore {
     pub http_bodies: Option<HttpBodies>,
     /// The element type of timer channels. None: timers have no channels.
     pub timer_element: Option<&'static str>,
+    /// The element type of channels on which the runtime tells of signals. None: it has none.
+    pub signal_element: Option<&'static str>,
     /// Start functions of the runtime's own tasks that collect garbage: patterns for whole names.
     pub collectors: &'static [&'static str],
     /// Functions that end the program, or that end it when they return: patterns for whole names. A task with one of
@@ -42,6 +44,7 @@ pub static NEUTRAL: Lore = Lore {
     known: &[ACCEPT_LOOP],
     http_bodies: None,
     timer_element: None,
+    signal_element: None,
     collectors: &[],
     endings: &[],
     tests: None,

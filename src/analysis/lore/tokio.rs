@@ -9,6 +9,7 @@ pub static LORE: Lore = Lore {
     known: KNOWN,
     http_bodies: None,
     timer_element: None,
+    signal_element: None,
     collectors: &[],
     endings: &[],
     tests: None,

@@ -4,8 +4,9 @@ use std::cmp::Reverse;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::cause::{Cause, cause};
+use super::cause::{Cause, Dead, cause};
 use super::chain::Chain;
+use super::ends::is_main;
 use super::graph::{EdgeKind, Graph, Node, NodeId};
 use super::system::System;
 use crate::analysis::frames::{shown_frames, user_frame};
@@ -350,6 +351,8 @@ impl Gathered {
             | Cause::Time(_)
             | Cause::SomeTime
             | Cause::Runtime => true,
+            // The main function of a server has nothing more to do, and must not end.
+            Cause::DeadEnd(Dead::NoCases) => self.last.keys().all(|&last| is_main(graph, last)),
             Cause::DeadEnd(_) | Cause::Cycle { forever: true, .. } | Cause::NotAccepted => false,
             _ => self
                 .last

@@ -2,9 +2,10 @@
 
 use super::graph::{Graph, Node, NodeId, Want};
 use super::system::OtherEnd;
+use crate::analysis::lore;
 use crate::snapshot::{
-    Action, Descriptor, DescriptorKind, Endpoint, LockState, ObjectKind, Protocol, SocketState, TaskState,
-    TimerState, WaitClass,
+    Action, Descriptor, DescriptorKind, Endpoint, LockState, ObjectKind, Protocol, RuntimeInfo, Snapshot,
+    SocketState, TaskState, TimerState, WaitClass, WaitObject,
 };
 
 /// Where a chain ends, and why.
@@ -180,6 +181,8 @@ fn object(graph: &Graph<'_>, id: NodeId) -> Cause {
             }
             _ if graph.is_alive(id) && timer.is_some() => Cause::Unknown(Unknown::SearchIncomplete),
             None => Cause::Unknown(Unknown::NotSearched),
+            // The runtime keeps those that signals are sent on, and sends on them itself.
+            Some(how) if how.is_global && is_of_signals(snapshot, what) => Cause::Signal,
             Some(how) if how.is_global => Cause::Unknown(Unknown::Global),
             Some(_) if graph.is_alive(id) => Cause::Unknown(Unknown::SearchIncomplete),
             Some(_) if timer == Some(TimerState::Stopped) => Cause::DeadEnd(Dead::StoppedTimer),
@@ -189,6 +192,13 @@ fn object(graph: &Graph<'_>, id: NodeId) -> Cause {
         ObjectKind::Futex | ObjectKind::Semaphore | ObjectKind::Other => Cause::Unknown(Unknown::Waker),
         _ => Cause::Unknown(Unknown::Holder),
     }
+}
+
+/// Whether a runtime sends what it gets of signals on a channel of this kind.
+fn is_of_signals(snapshot: &Snapshot, object: &WaitObject) -> bool {
+    let element = object.channel.and_then(|channel| channel.element).map(|element| snapshot.str(element));
+    let signals = |runtime: &RuntimeInfo| lore::of(&runtime.name).signal_element;
+    element.is_some() && snapshot.header.runtimes.iter().any(|runtime| signals(runtime) == element)
 }
 
 fn descriptor(graph: &Graph<'_>, id: NodeId, want: Want) -> Cause {

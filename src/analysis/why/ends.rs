@@ -289,6 +289,14 @@ fn exit(builder: &mut Builder<'_>, tables: &Tables, node: NodeId, pid: u32) {
     }
 }
 
+/// Whether a task is the one whose end ends its process.
+pub(super) fn is_main(graph: &Graph<'_>, id: NodeId) -> bool {
+    let Some(Node::Task { process, row }) = graph.node(id) else { return false };
+    let pid = graph.process(process).map(|seen| seen.pid);
+    let main = pid.and_then(|pid| main_task(graph.snapshot(process)?, pid));
+    main.is_some_and(|(main, _)| main == row)
+}
+
 /// The task whose end ends the process: the only one, or the one that runs the program's main function.
 fn main_task(snapshot: &Snapshot, pid: u32) -> Option<(u32, EdgeKind)> {
     if let [_] = snapshot.tasks.as_slice() {

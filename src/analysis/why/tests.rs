@@ -327,6 +327,39 @@ fn chains_end_where_nothing_is_known() {
 }
 
 #[test]
+fn what_waits_for_signals_waits_as_usual() {
+    let on = |element: &'static str| {
+        alone(|made, row| {
+            let element = Some(made.builder.code.string(element));
+            let channel = Some(Channel { element, ..Channel::default() });
+            let channel = made.builder.object(ObjectKind::Channel, 0x10, |_| channel);
+            made.waits(row, WaitOp::Receive, channel);
+            made.searched(channel);
+            made.builder.links.searched[0].is_global = true;
+        })
+    };
+    let (signals, others) = (on("os.Signal"), on("main.Signal"));
+    assert_eq!(cause_of(&signals, 0), Cause::Signal);
+    assert_eq!(Why::new(&signals).causes().usual, 1);
+    assert_eq!(cause_of(&others, 0), Cause::Unknown(Unknown::Global));
+}
+
+#[test]
+fn a_main_function_that_never_ends_is_usual() {
+    let mut made = Made::new(1, "server");
+    let main = made.task("main.main", WaitClass::NoCases);
+    let role = crate::code::FunctionRole { begins: crate::code::Begins::Program, ..Default::default() };
+    let begin = made.builder.code.function_with("runtime.main", "runtime", FunctionKind::Normal, role);
+    made.tasks[main as usize].0.entry = Some(begin);
+    made.task("main.worker", WaitClass::NoCases);
+    let system = system(vec![made.seen()], Vec::new(), &[]);
+    let why = Why::new(&system);
+    let answer = why.causes();
+    assert_eq!((answer.usual, answer.causes.len()), (1, 1));
+    assert_ne!(answer.causes[0].chain.steps[0].node, why.graph().task_node(0, main).unwrap());
+}
+
+#[test]
 fn coroutines_wait_and_are_waited_for() {
     let pulled = |make: &dyn Fn(&mut Made, u32, ObjectId)| {
         alone(|made, row| {

@@ -222,6 +222,7 @@ fn look_at(pid: u32, say: &impl Fn(Said)) -> Option<Process> {
             let nobody = Candidate {
                 pid,
                 name: "?".to_owned(),
+                program: String::new(),
                 command: Vec::new(),
                 age_ns: 0,
                 threads: 0,

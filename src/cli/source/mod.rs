@@ -206,7 +206,7 @@ pub(super) fn warn_of_stop(source: &Source) {
 }
 
 /// A user who names a file that cannot be read may have meant the process of this name.
-fn or_a_process(path: &Path, error: SourceError) -> CliError {
+pub(super) fn or_a_process(path: &Path, error: SourceError) -> CliError {
     let name = path.to_str().filter(|name| !name.contains('/') && source::is_process_name(name));
     let error = CliError::from(error);
     let Some(name) = name else { return error };

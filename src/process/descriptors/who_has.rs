@@ -11,7 +11,7 @@ use rustc_hash::FxHashSet;
 use super::{access, info, link, shared};
 use crate::process::limit::Limit;
 use crate::process::processes::pids;
-use crate::process::{proc, slow_files, sys};
+use crate::process::{proc, short_name, slow_files, sys};
 use crate::snapshot::{Ends, FileId, OpenEnd};
 
 /// More ends are not kept.
@@ -79,7 +79,7 @@ impl Search<'_> {
             if self.ends.open.len() >= MAX_ENDS {
                 return false;
             }
-            let name = name.get_or_insert_with(|| short_name(pid)).clone();
+            let name = name.get_or_insert_with(|| name_of(pid)).clone();
             self.ends.open.push(OpenEnd { process: name, ..end });
         }
         true
@@ -138,10 +138,7 @@ impl Search<'_> {
 }
 
 /// The short name of a process.
-fn short_name(pid: u32) -> String {
+fn name_of(pid: u32) -> String {
     let exe = proc::exe(pid).unwrap_or_default();
-    if exe.is_empty() {
-        return proc::Stat::read(pid).map(|stat| stat.comm).unwrap_or_default();
-    }
-    proc::file_name(&exe).to_owned()
+    proc::Stat::read(pid).map(|stat| short_name::short_name(pid, &stat, &exe)).unwrap_or_default()
 }

@@ -4,15 +4,13 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
+use super::abroad::{Abroad, MAX_NAMESPACES, others};
 use super::addresses::Addresses;
 use super::row::{InetRow, UnixRow};
-use super::view::{View, namespace_of};
+use super::view::View;
 use crate::process::limit::Limit;
-use crate::process::processes::pids;
 use crate::snapshot::{Descriptor, Endpoint, FileId, OtherEnd, Peer, Protocol, Socket, SocketState};
 
-/// More network namespaces are not looked at.
-const MAX_NAMESPACES: usize = 256;
 /// With more questions than this, the list of all sockets is read once.
 const ONE_BY_ONE: usize = 200;
 
@@ -21,6 +19,7 @@ const ONE_BY_ONE: usize = 200;
 /// are looked for in every network namespace of a process that loiter can see, as long as `until` allows.
 pub fn other_ends(pid: u32, descriptors: &[&Descriptor], until: &Limit) -> Vec<Peer> {
     let view = View::of(pid);
+    let abroad = Abroad::new(pid, view.namespace);
     let mut peers: Vec<(usize, Peer)> = Vec::new();
     let mut open: Vec<Asked> = Vec::new();
     for (nth, descriptor) in descriptors.iter().enumerate() {
@@ -31,11 +30,15 @@ pub fn other_ends(pid: u32, descriptors: &[&Descriptor], until: &Limit) -> Vec<P
                     open.push(asked);
                     continue;
                 }
+                // The kernel lists neither of the two.
+                None if socket.protocol == Protocol::Tcp && socket.state == SocketState::Unknown => {
+                    unknown("it is not connected any more, or was made in another network namespace")
+                }
                 None => continue,
             },
             _ if until.is_over() => nobody(false),
             Protocol::UnixStream | Protocol::UnixDatagram | Protocol::UnixSequence => {
-                match unix_end(&view, of, &socket.peer, until) {
+                match unix_end(&view, &abroad, of, &socket.peer, until) {
                     Some(to) => to,
                     None => continue,
                 }
@@ -55,11 +58,14 @@ pub fn other_ends(pid: u32, descriptors: &[&Descriptor], until: &Limit) -> Vec<P
 
 /// The other end of a unix socket. None if it has none. `peer`: the address that it is being connected to, or that a
 /// datagram is being sent to, if a call is known that does so.
-fn unix_end(view: &View, of: FileId, peer: &Endpoint, until: &Limit) -> Option<OtherEnd> {
+fn unix_end(view: &View, abroad: &Abroad, of: FileId, peer: &Endpoint, until: &Limit) -> Option<OtherEnd> {
     let unknown = |why: &str| Some(unknown(why));
-    let row = match view.unix(of.inode, until) {
-        Ok(Some(row)) => row,
-        Ok(None) => return unknown("it was made in another network namespace"),
+    let (view, row) = match view.unix(of.inode, until) {
+        Ok(Some(row)) => (view, row),
+        Ok(None) => match abroad.unix(of.inode, until) {
+            Some(found) => found,
+            None => return unknown("it was made in another network namespace"),
+        },
         Err(_) => {
             return unknown(
                 "the kernel names the other ends of unix sockets only within its own network namespace, or to root",
@@ -156,8 +162,8 @@ struct Asked {
     protocol: Protocol,
     local: SocketAddr,
     peer: SocketAddr,
-    /// The connection does not exist yet.
-    connecting: bool,
+    /// How far the connection is at this end.
+    state: SocketState,
 }
 
 impl Asked {
@@ -166,8 +172,7 @@ impl Asked {
         let (&Endpoint::Inet(local), &Endpoint::Inet(peer)) = (&socket.local, &socket.peer) else {
             return None;
         };
-        let connecting = socket.state == SocketState::SynSent;
-        Some(Asked { nth, of, protocol: socket.protocol, local, peer, connecting })
+        Some(Asked { nth, of, protocol: socket.protocol, local, peer, state: socket.state })
     }
 }
 
@@ -183,7 +188,14 @@ fn search(pid: u32, own: &View, asked: &[Asked], until: &Limit) -> Vec<OtherEnd>
     // What is sent to these addresses does not leave the namespace.
     let stays = |at: &usize| ours.has(asked[*at].peer.ip());
     let (here, away): (Vec<_>, Vec<_>) = all.into_iter().filter(|&at| ends[at].is_none()).partition(stays);
-    here.into_iter().for_each(|at| ends[at] = Some(nobody(own_is_whole)));
+    here.into_iter().for_each(|at| {
+        ends[at] = Some(match asked[at].state {
+            SocketState::CloseWait if own_is_whole => {
+                unknown("the process at the other end has closed it, and nothing is left of that end")
+            }
+            _ => nobody(own_is_whole),
+        });
+    });
     let is_whole = away.is_empty() || elsewhere(pid, own, asked, &away, &mut ends, until);
     let rest = || match (own_is_whole, is_whole) {
         (true, true) => OtherEnd::Elsewhere,
@@ -239,14 +251,6 @@ fn elsewhere(
     is_whole && !until.is_over()
 }
 
-/// One process of each network namespace but this one.
-fn others(pid: u32, own: Option<u64>, until: &Limit) -> Vec<u32> {
-    let mut seen: FxHashSet<u64> = own.into_iter().collect();
-    let all = pids().unwrap_or_default().into_iter().filter(|&other| other != pid);
-    let new = |other: &u32| namespace_of(*other).is_some_and(|namespace| seen.insert(namespace));
-    all.take_while(|_| !until.is_over()).filter(new).take(MAX_NAMESPACES).collect()
-}
-
 /// The other ends that are in this network namespace, by their place in `asked`, and whether all of its sockets that
 /// matter were listed.
 fn look(
@@ -259,7 +263,7 @@ fn look(
     let (twins, twins_listed) = twins(view, asked, which, until);
     let needs_listener = |at: &usize| match twins.get(at) {
         Some(twin) => twin.inode == 0,
-        None => asked[*at].connecting && addresses.has(asked[*at].peer.ip()),
+        None => asked[*at].state == SocketState::SynSent && addresses.has(asked[*at].peer.ip()),
     };
     let waiting: Vec<usize> = which.iter().copied().filter(needs_listener).collect();
     let (listeners, listeners_listed) = listeners(view, asked, &waiting, until);
@@ -274,7 +278,7 @@ fn look(
                 true => unknown("the connection was never accepted, and no socket listens"),
                 false => nobody(false),
             }),
-            Some(_) => unknown("the process at the other end has closed it"),
+            Some(twin) => unknown(&left_behind(twin.state)),
             None => listener()?,
         };
         Some((at, end))
@@ -285,6 +289,20 @@ fn look(
 /// A socket without a process in this state was not accepted yet; in any other state it was closed.
 fn is_new(state: SocketState) -> bool {
     matches!(state, SocketState::Established | SocketState::CloseWait | SocketState::SynReceived)
+}
+
+/// What is said of an end that no process has any more: the kernel keeps it for a while.
+fn left_behind(state: SocketState) -> String {
+    let closed = "the process at the other end has closed it";
+    let name = match state {
+        SocketState::FinWait1 => "FIN-WAIT-1",
+        SocketState::FinWait2 => "FIN-WAIT-2",
+        SocketState::Closing => "CLOSING",
+        SocketState::LastAck => "LAST-ACK",
+        SocketState::TimeWait => "TIME-WAIT",
+        _ => return closed.to_owned(),
+    };
+    format!("{closed}; the kernel keeps that end in {name}")
 }
 
 /// Sockets of a namespace that mirror connections, by their place in `asked`, and whether all were listed.

@@ -2,6 +2,7 @@
 
 use rustc_hash::FxHashMap;
 
+use super::abroad::Abroad;
 use super::row::InetRow;
 use super::view::View;
 use crate::process::limit::Limit;
@@ -31,6 +32,12 @@ pub(in crate::process) fn facts(pid: u32, wanted: &Wanted, until: &Limit) -> Fou
     let unix: Vec<u64> = wanted.iter().filter(|(_, protocol)| is_unix(**protocol)).map(|at| *at.0).collect();
     if !unix.is_empty() || unknown > 0 {
         unix_sockets(&view, &unix, unknown, wanted, until, &mut found);
+        let abroad = Abroad::new(pid, view.namespace);
+        let missing: Vec<u64> = unix.iter().copied().filter(|inode| !found.contains_key(inode)).collect();
+        for inode in missing {
+            let there = abroad.unix(inode, until);
+            found.extend(there.map(|(view, row)| (inode, row.socket(view.namespace))));
+        }
     }
     for (&inode, &protocol) in wanted {
         let protocol = protocol.unwrap_or_default();

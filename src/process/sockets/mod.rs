@@ -4,9 +4,10 @@
 //! of a process otherwise (`table`); `view` chooses. `row` is what both give. `facts` fills in the sockets of a
 //! process, `ends` finds other ends, `addresses` knows the addresses of this machine.
 //!
-//! A socket belongs to the network namespace in which it was made. One that a process has, but that was made in
-//! another namespace, is not found.
+//! A socket belongs to the network namespace in which it was made. TCP and UDP sockets that a process has, but that were made
+//! in another namespace, are not found; unix sockets are (`abroad`), where loiter may look there.
 
+mod abroad;
 mod addresses;
 mod diag;
 mod ends;

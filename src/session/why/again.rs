@@ -1,14 +1,22 @@
 //! The second readings: what is still the same held at one moment together.
 
+use std::sync::Arc;
+
+use rustc_hash::FxHashSet;
+
 use super::ends::Known;
-use super::follow::system;
+use super::follow::{follow, system};
 use super::seen::{Refused, Seen, same_tasks};
 use super::{Inquiry, InquiryStep, OnStep, Outcome};
 use crate::analysis::why::{Cause, Chain, System, Unknown, Why};
 use crate::process::TargetError;
 use crate::process::proc::Stat;
 use crate::runtimes::ReadOptions;
+use crate::snapshot::Snapshot;
 use crate::source::{self, SourceError};
+
+/// The process that was asked about, and its first reading.
+type Asked = Option<(u32, Option<Arc<Snapshot>>)>;
 
 /// Of all causes, these many are wanted without anything that moves.
 const FOREMOST: usize = 5;
@@ -20,7 +28,8 @@ pub(super) fn read_again(
     mut known: Known,
     on_step: &mut OnStep<'_>,
 ) -> source::Result<Outcome> {
-    let asked = inquiry.seen.first().filter(|_| inquiry.of_one).map(|seen| (seen.pid, seen.first.clone()));
+    let asked: Asked =
+        inquiry.seen.first().filter(|_| inquiry.of_one).map(|seen| (seen.pid, seen.first.clone()));
     // Who is going to act is taken from the first readings.
     let second = ReadOptions { actors: std::time::Duration::ZERO, ..inquiry.options.read.clone() };
     let mut retries = 0;
@@ -33,14 +42,10 @@ pub(super) fn read_again(
             return Err(SourceError::Target { what, source: TargetError::NoProcess { pid: *pid }.into() });
         }
         let mut system = system(&inquiry.seen, &known);
-        let from = from.map(|rows| {
-            let before = asked.as_ref().and_then(|(_, first)| first.clone());
-            let now = system.processes.first().map(|process| &process.first);
-            before.zip(now).map(|(before, now)| same_tasks(&before, rows, now)).unwrap_or_default()
-        });
+        let rows = rows_now(&inquiry, &asked, from);
         let is_over = retries >= inquiry.options.retries || inquiry.is_late();
-        if is_over || !moves(&system, from.as_deref()) {
-            system.left_out = inquiry.left_out;
+        if is_over || !moves(&system, rows.as_deref()) {
+            system.left_out = without_repetitions(inquiry.left_out);
             for seen in inquiry.seen.iter().filter(|seen| is_stopped(seen.pid)) {
                 system.stopped.push(seen.pid);
                 system.left_out.push(format!(
@@ -49,12 +54,30 @@ pub(super) fn read_again(
                 ));
             }
             system.asked = usize::from(inquiry.of_one);
-            return Ok(Outcome { system, from: from.unwrap_or_default(), retries });
+            return Ok(Outcome { system, from: rows.unwrap_or_default(), retries });
         }
         retries += 1;
         let first = inquiry.options.read.clone();
         each(&mut inquiry, |seen| seen.read(&first));
+        // What moved may wait for something else by now, whose other ends were not asked for.
+        let rows = rows_now(&inquiry, &asked, from);
+        known = follow(&mut inquiry, rows.as_deref(), on_step);
     }
+}
+
+/// The tasks that are followed, as rows of the present first reading of the process that was asked about. `asked`: that process
+/// and its reading in which they are the rows `from`.
+fn rows_now(inquiry: &Inquiry, asked: &Asked, from: Option<&[u32]>) -> Option<Vec<u32>> {
+    let before = asked.as_ref().and_then(|(_, first)| first.as_ref());
+    let now = inquiry.seen.first().and_then(|seen| seen.first.as_ref());
+    let rows = |rows: &[u32]| before.zip(now).map(|(before, now)| same_tasks(before, rows, now));
+    from.map(|from| rows(from).unwrap_or_default())
+}
+
+/// Of several searches.
+fn without_repetitions(sentences: Vec<String>) -> Vec<String> {
+    let mut once = FxHashSet::default();
+    sentences.into_iter().filter(|sentence| once.insert(sentence.clone())).collect()
 }
 
 /// Whether a process is stopped as a whole (proc(5): T by a signal, t by a debugger).

@@ -20,9 +20,9 @@ pub(super) struct Known {
 }
 
 impl Known {
-    /// Whether a descriptor was asked for.
-    pub(super) fn has(&self, pid: u32, fd: u32) -> bool {
-        self.asked.contains_key(&(pid, fd))
+    /// Whether a descriptor was asked for. Its number may be that of another thing by now.
+    pub(super) fn has(&self, pid: u32, descriptor: &Descriptor) -> bool {
+        self.asked.get(&(pid, descriptor.fd)).is_some_and(|asked| asked.file == descriptor.file)
     }
 
     /// Finds the other ends of new descriptors, and who has them.

@@ -196,7 +196,7 @@ fn new_descriptors(system: &System, reached: &[(u32, u32)], known: &Known) -> Ve
     let new = reached.iter().filter_map(|&(process, fd)| {
         let seen = system.processes.get(process as usize)?;
         let snapshot: &Snapshot = &seen.first;
-        let descriptor = snapshot.descriptor(fd).filter(|_| !known.has(seen.pid, fd))?;
+        let descriptor = snapshot.descriptor(fd).filter(|descriptor| !known.has(seen.pid, descriptor))?;
         Some((seen.pid, descriptor.clone()))
     });
     // Tasks may wait for one descriptor in several ways.

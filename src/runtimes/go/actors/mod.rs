@@ -224,7 +224,8 @@ impl Search<'_> {
         let objects = self.objects.left_out;
         say(objects, format!("who acts on {objects} more objects was not looked for: there are too many"));
         let cut = self.rows.cut();
-        say(cut, format!("of {cut} objects only the nearest actors are listed"));
+        let objects = if cut == 1 { "object" } else { "objects" };
+        say(cut, format!("of {cut} {objects} only the nearest actors are listed"));
         let odd = self.odd_pointers;
         say(
             usize::from(odd > 0),
