@@ -12,10 +12,11 @@ use loiter::report::pprof;
 use loiter::analysis::recorded::diff::{Compared, diff};
 use loiter::analysis::recorded::{By, Recorded, Shape};
 use loiter::analysis::{Filter, Pattern};
-use loiter::recording::{Clock, Recording};
+use loiter::recording::{Clock, Recording, Whose};
 use loiter::report::flame::{Caption, folded, speedscope};
 use loiter::report::text::recording::{self, RecordingOptions};
 use loiter::report::{firefox, json, markdown};
+use loiter::snapshot::SourceKind;
 
 mod common;
 mod samples;
@@ -92,6 +93,31 @@ fn filters_are_those_of_snapshots() {
     check("recording-filter", &report(&recorded, &filter, &options(100)));
     let none = Filter { ids: vec![1], ..Filter::default() };
     assert!(report(&recorded, &none, &options(100)).contains("no sample passes the filter"));
+}
+
+#[test]
+fn time_of_tasks_without_id_is_said() {
+    let mut made = server(&[Clock::Cpu], 0);
+    let remark = |made: &Recording| {
+        let report = report(&Recorded::new(made), &Filter::default(), &options(200));
+        let remark = report.lines().find(|line| line.contains("of tasks without id")).map(str::to_owned);
+        remark.map(|line| line.split_whitespace().take(2).collect::<Vec<_>>().join(" "))
+    };
+    assert_eq!(remark(&made), None);
+    let of = |made: &Recording, nth: Option<usize>| -> u64 {
+        let is_of = |whose| matches!(whose, Whose::Task(row) if nth.is_none_or(|nth| row.index() == nth));
+        made.samples.iter().filter(|sample| is_of(sample.whose)).map(|sample| sample.weight_ns).sum()
+    };
+    let nth = (0..made.tasks.len()).find(|&nth| !made.tasks[nth].system && of(&made, Some(nth)) > 0).unwrap();
+    made.tasks[nth].id = None;
+    let all: u64 = made.samples.iter().map(|sample| sample.weight_ns).sum();
+    let share = of(&made, Some(nth)) as f64 * 100.0 / all as f64;
+    let said = remark(&made).unwrap();
+    let number: f64 = said.split(' ').next().unwrap().parse().unwrap();
+    assert!((number - share).abs() <= 0.5, "{said}, {share}");
+    // Profiles of others have no ids at all.
+    made.header.target.source = SourceKind::Profile;
+    assert_eq!(remark(&made), None);
 }
 
 #[test]

@@ -109,6 +109,32 @@ fn a_dump_is_kept_as_a_snapshot() {
     assert!(read.contains("taken 2026-11-21 10:00:00 UTC"), "{read}");
 }
 
+/// The first words of the file's header are enough: of the rest nothing is believed.
+#[test]
+fn a_file_of_perf_is_refused_with_what_helps() {
+    let directory = tempfile::tempdir().unwrap();
+    let header = |magic: &[u8]| [magic, &104_u64.to_le_bytes(), &[0xff; 200]].concat();
+    let refused = ": a perf.data file, which loiter does not read: `loiter record` samples a process itself, and \
+                   perf_to_profile (github.com/google/perf_data_converter) makes a pprof profile of the file, \
+                   which loiter reads\n";
+    for bytes in [header(b"PERFILE2"), header(b"2ELIFREP"), b"PERFILE2".to_vec(), gz(&header(b"PERFILE2"))] {
+        let path = write(directory.path(), "perf.data", &bytes);
+        let commands: [&[&str]; 5] = [
+            &["stacks", &path],
+            &["flame", &path, "-o", "x.svg"],
+            &["convert", &path, "x.pb.gz"],
+            &["leaks", &path],
+            &["diff", &path, &path],
+        ];
+        for command in commands {
+            let output = loiter(command).current_dir(&directory).output().unwrap();
+            assert_eq!(output.status.code(), Some(2), "{command:?}");
+            assert_eq!(stderr(&output), format!("loiter: {path}{refused}"), "{command:?}");
+        }
+    }
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1, "nothing is written");
+}
+
 #[test]
 fn what_is_no_source() {
     let directory = tempfile::tempdir().unwrap();

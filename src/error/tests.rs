@@ -113,6 +113,7 @@ fn dumps() -> Vec<DumpError> {
         Pprof(_) => Pprof(PprofError::Difference),
         TooMany { .. } => TooMany { count: 9, most: 3 },
         OtherProfile { .. } => OtherProfile { kind: text("heap") },
+        PerfData => PerfData,
         NoGoroutine { .. } => NoGoroutine { begins: text("an empty file") },
     )
 }

@@ -7,9 +7,9 @@ const QUOTED: usize = 80;
 /// Bytes that are examined.
 const SAMPLE: usize = 1 << 20;
 
-/// perf's own files (tools/perf/Documentation/perf.data-file-format.txt in the kernel's source).
-const PERF_DATA: &str = "it is a perf.data file, which loiter does not read; perf_to_profile \
-    (github.com/google/perf_data_converter) makes a pprof profile of it, which loiter reads";
+/// What perf's own files begin with, those that it writes to a pipe, too; the first on machines with the other order of
+/// bytes (tools/perf/Documentation/perf.data-file-format.txt and tools/perf/util/header.c in the kernel's source).
+const PERF_DATA: [&[u8]; 3] = [b"2ELIFREP", b"PERFILE2", b"PERFFILE"];
 
 /// Words that identify a text, and its description.
 const LOOKS: [(&str, &str); 24] = [
@@ -39,11 +39,13 @@ const LOOKS: [(&str, &str); 24] = [
     ("panic: ", "a crash without stacks: the program ran with GOTRACEBACK=none or 0, or the log is cut"),
 ];
 
+/// Is it a file of Linux's perf?
+pub(super) fn is_of_perf(bytes: &[u8]) -> bool {
+    PERF_DATA.iter().any(|magic| bytes.starts_with(magic))
+}
+
 /// Describes the text by its beginning; `bytes` is the text before decoding.
 pub(super) fn describe(bytes: &[u8], text: &[u8]) -> String {
-    if bytes.starts_with(b"PERFILE2") {
-        return PERF_DATA.to_owned();
-    }
     let sample = String::from_utf8_lossy(text.get(..text.len().min(SAMPLE)).unwrap_or_default());
     if encoding::is_page(bytes) && !LOOKS.iter().any(|(words, _)| sample.contains(words)) {
         return "it is a page of HTML".to_owned();

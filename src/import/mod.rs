@@ -51,6 +51,12 @@ pub enum DumpError {
         /// Its subject, by its own name.
         kind: String,
     },
+    /// It is a file of Linux's perf.
+    #[error(
+        "a perf.data file, which loiter does not read: `loiter record` samples a process itself, and perf_to_profile \
+         (github.com/google/perf_data_converter) makes a pprof profile of the file, which loiter reads"
+    )]
+    PerfData,
     /// It contains no goroutine.
     #[error("no goroutine was found: {begins}")]
     NoGoroutine {
@@ -65,7 +71,7 @@ impl DumpError {
         match self {
             DumpError::Pprof(error) => error.kind(),
             DumpError::TooMany { .. } => ErrorKind::TooLarge,
-            DumpError::OtherProfile { .. } => ErrorKind::Unsupported,
+            DumpError::OtherProfile { .. } | DumpError::PerfData => ErrorKind::Unsupported,
             DumpError::NoGoroutine { .. } => ErrorKind::Corrupt,
         }
     }

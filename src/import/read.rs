@@ -60,6 +60,9 @@ pub fn read(bytes: &[u8]) -> Result<ReadDump, DumpError> {
     if pprof::looks_like_pprof(bytes) {
         return Ok(ReadDump { snapshot: pprof::read(bytes)?, cut: false });
     }
+    if looks::is_of_perf(bytes) {
+        return Err(DumpError::PerfData);
+    }
     let text = encoding::decode(bytes);
     let beginning = text.get(..text.len().min(BEGINNING)).unwrap_or_default();
     let beginning = String::from_utf8_lossy(beginning);

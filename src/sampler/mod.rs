@@ -215,18 +215,20 @@ impl Sampler {
     }
 
     /// Waits until a quarter of a ring is full, the process has ended, or the time is over. A signal ends it early.
-    pub fn wait(&mut self, timeout: Duration) {
+    /// Returns whether the process has ended.
+    pub fn wait(&mut self, timeout: Duration) -> bool {
         let mut fds = vec![self.process.as_fd()];
         fds.extend(self.rings().filter_map(Ring::waits_for));
         let ready = sys::wait(&fds, timeout);
         let departures = self.departures.iter_mut().flat_map(|events| &mut events.rings);
         let rings = self.events.rings.iter_mut().chain(departures);
         let waiting = rings.filter(|ring| !ring.is_over());
-        for (ring, readiness) in waiting.zip(ready.into_iter().skip(1)) {
-            if readiness == sys::Readiness::HungUp {
+        for (ring, readiness) in waiting.zip(ready.iter().skip(1)) {
+            if *readiness == sys::Readiness::HungUp {
                 ring.hung_up();
             }
         }
+        ready.first().is_some_and(|process| *process != sys::Readiness::Quiet)
     }
 
     /// Ends the events: nothing is recorded any more, and a last [`Sampler::drain`] gives the rest. Afterwards

@@ -112,8 +112,8 @@ impl Recorded {
         }
     }
 
-    /// The runtime's number and the id of a task. None for a row that stands for several tasks.
-    fn id_of(&self, row: TaskRow) -> Option<(u8, u64)> {
+    /// The runtime's number and the id of a task. None if it is unknown, or if the row stands for several tasks.
+    pub fn id_of(&self, row: TaskRow) -> Option<(u8, u64)> {
         self.ids.get(row.index()).copied().flatten()
     }
 

@@ -11,6 +11,7 @@ use crate::analysis::recorded::{
     splitting_label,
 };
 use crate::recording::{Clock, SAMPLED_SWITCHES, Whose};
+use crate::snapshot::SourceKind;
 
 mod diff;
 mod head;
@@ -245,7 +246,8 @@ pub(in crate::report) fn remarks(recorded: &Recorded, filter: &Filter) -> Vec<St
 }
 
 fn remarks_of_clocks(recorded: &Recorded, filter: &Filter) -> Vec<String> {
-    let mut remarks: Vec<String> = without_owner(recorded, filter).into_iter().collect();
+    let mut remarks: Vec<String> =
+        [without_id(recorded, filter), without_owner(recorded, filter)].into_iter().flatten().collect();
     let hides = |&clock: &Clock| recorded.select(clock, filter).hidden_system > 0;
     if recorded.clocks().iter().any(hides) {
         remarks.push("the runtime's own waiting is hidden (--system shows it)".to_owned());
@@ -255,6 +257,24 @@ fn remarks_of_clocks(recorded: &Recorded, filter: &Filter) -> Vec<String> {
 
 fn warnings(recorded: &Recorded) -> impl Iterator<Item = String> {
     recorded.header.warnings.iter().map(|warning| format!("warning: {warning}"))
+}
+
+/// How much of the CPU time is of the program's tasks without an id. Profiles of others have no ids at all.
+fn without_id(recorded: &Recorded, filter: &Filter) -> Option<String> {
+    let of_program = |nth: &u32| recorded.snapshot.tasks.get(*nth as usize).is_some_and(|task| !task.system);
+    let has_no_id = |nth: &u32| {
+        let whose = recorded.rows.get(*nth as usize).map(|row| row.whose);
+        matches!(whose, Some(Whose::Task(task)) if recorded.id_of(task).is_none())
+    };
+    let all = recorded.select(Clock::Cpu, filter).tasks;
+    let unknown: Vec<u32> = all.iter().copied().filter(of_program).filter(has_no_id).collect();
+    if unknown.is_empty() || recorded.header.target.source != SourceKind::Process {
+        return None;
+    }
+    let share = percent(recorded.sum(&unknown).ns, recorded.sum(&all).ns);
+    Some(format!(
+        "{share} of the CPU time is of tasks without id: they were not read both before and after a sample"
+    ))
 }
 
 /// How much of the time off CPU has no owner, and why.

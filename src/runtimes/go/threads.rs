@@ -29,6 +29,10 @@ pub(super) fn thread_of(target: &dyn Target, procid_offset: u64, m: u64) -> Opti
     if m == 0 {
         return None;
     }
-    let inside = target.read_u64(m.wrapping_add(procid_offset)).ok()?;
-    target.thread_from_inside(u32::try_from(inside).ok().filter(|tid| *tid != 0)?)
+    known_inside(target, target.read_u64(m.wrapping_add(procid_offset)).ok()?)
+}
+
+/// The thread (in loiter's pid namespace) that `m.procid` names.
+pub(super) fn known_inside(target: &dyn Target, procid: u64) -> Option<u32> {
+    target.thread_from_inside(u32::try_from(procid).ok().filter(|tid| *tid != 0)?)
 }

@@ -51,6 +51,11 @@ pub(super) enum Event {
 }
 
 impl Batch {
+    /// One in which nothing happened until a time.
+    pub(super) fn empty(until_ns: u64) -> Batch {
+        Batch { until_ns, ..Batch::default() }
+    }
+
     /// Takes what the sampler has.
     pub(super) fn fill(&mut self, sampler: &mut Sampler, mut off_cpu: Option<&mut OffCpu>) {
         self.until_ns = sampler.now_ns();
@@ -92,6 +97,11 @@ impl Batch {
             _ => return,
         };
         self.events.push(event);
+    }
+
+    /// Nothing happened.
+    pub(super) fn is_empty(&self) -> bool {
+        self.samples.is_empty() && self.departures.is_empty() && self.events.is_empty()
     }
 
     /// Bytes of memory, about.

@@ -2,8 +2,9 @@
 
 use super::attribution::Attribution;
 use super::batch::Batch;
+use super::looks::SOON;
 use super::threads::Threads;
-use super::{DRAIN, RecordError, RecordOptions, sampler_options};
+use super::{RecordError, RecordOptions, sampler_options};
 use crate::process::{Target, monotonic_ns};
 use crate::recording::{Recording, RecordingBuilder};
 use crate::runtimes::Readable;
@@ -37,7 +38,7 @@ impl<'a> Batches<'a> {
 
     /// Waits as long as a recording does before it takes a batch.
     pub fn wait(&mut self) {
-        self.sampler.wait(DRAIN);
+        self.sampler.wait(SOON);
     }
 
     /// Takes a batch: reads it, says whose the samples are, unwinds, adds them to the recording. Returns how many samples

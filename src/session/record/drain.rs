@@ -1,96 +1,155 @@
-//! Drains the sampler on a thread of its own, so that nothing is lost while samples are looked at or tasks are read.
+//! Drains the sampler. The thread that looks at samples does it, between one look and the next; while a look takes long, or
+//! something else is read, a guard on a thread of its own does, so that nothing is lost.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::batch::{Batch, Mapped};
+use super::looks::Looks;
 use crate::process::TargetError;
 use crate::sampler::off_cpu::OffCpu;
 use crate::sampler::usage::CpuTime;
 use crate::sampler::{Hurry, Sampler, SamplerError, SamplerFacts, Tally};
 
-/// The sampler is drained this often: a goroutine's struct is used again for another one after its end, and the less
-/// time has passed, the more is known of the goroutine of a sample.
-pub(super) const DRAIN: Duration = Duration::from_millis(10);
-/// The same while nothing is missed: most of what a recording costs is what each drain costs.
-const CALM: Duration = Duration::from_millis(40);
-/// The sampler is drained often at the beginning, and after something was missed, at least this long: then what is not
-/// known of the last moments of a process is a small share of the recording, see `drain`.
-const ALERT: Duration = Duration::from_secs(3);
 /// Bytes that wait to be looked at. With more, the sampler is not drained, and the kernel counts what it loses.
 const MOST_WAITING: usize = 256 << 20;
-
-/// A batch comes much sooner, however loaded the machine is, unless too many wait already.
-const PATIENCE: Duration = Duration::from_millis(500);
+/// The guard sees this often whether a look takes long. The rings hold what is written in four times this time.
+const GUARD: Duration = Duration::from_millis(50);
+/// The same while a look takes long, and where each switch of a thread has records: their number has no limit.
+const GUARD_CLOSELY: Duration = Duration::from_millis(10);
 
 /// Drains a sampler until it is ended or dropped.
 pub(super) struct Drain {
     facts: SamplerFacts,
-    batches: Receiver<Batch>,
-    /// Batches that were looked at and not taken yet.
-    ahead: VecDeque<Batch>,
     shared: Arc<Shared>,
-    thread: JoinHandle<Drained>,
-    /// When something was missed last.
-    missed: Instant,
+    guard: JoinHandle<()>,
+    looks: Looks,
+    /// The process has ended.
+    has_ended: bool,
     /// The last batch was taken.
     is_over: bool,
 }
 
 /// A sampler that is drained no more.
 pub(super) struct Drained {
-    pub(super) sampler: Sampler,
+    pub(super) facts: SamplerFacts,
+    pub(super) tally: Tally,
     pub(super) off_cpu: Option<OffCpu>,
     /// When it was stopped, by the clock of its records.
     pub(super) end_ns: u64,
 }
 
 /// What both threads know.
-#[derive(Default)]
 struct Shared {
-    /// The sampler is to be ended.
+    /// The samples that were taken last are being looked at: nobody waits for the sampler.
+    is_looking: AtomicBool,
+    /// The guard is to end.
     stop: AtomicBool,
-    /// The process has ended.
-    has_ended: AtomicBool,
-    /// Nothing was missed for a while.
-    is_calm: AtomicBool,
-    /// Bytes of the batches that were not taken yet.
-    waiting: AtomicUsize,
-    tally: Mutex<Tally>,
-    /// CPU time of the process.
-    used: Mutex<Option<CpuTime>>,
+    source: Mutex<Source>,
 }
 
 impl Shared {
-    /// How often the sampler is drained.
-    fn pace(&self) -> Duration {
-        if self.is_calm.load(Ordering::Relaxed) { CALM } else { DRAIN }
+    fn source(&self) -> MutexGuard<'_, Source> {
+        self.source.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The sampler, and what was drained and not taken yet.
+struct Source {
+    pid: u32,
+    sampler: Sampler,
+    /// Takes every record that the sampler gives.
+    off_cpu: Option<OffCpu>,
+    waiting: VecDeque<Batch>,
+    waiting_bytes: usize,
+    /// All that happened before this time was drained.
+    until_ns: u64,
+    begin: Instant,
+    /// CPU time of the process, and when it was asked for.
+    used: Option<CpuTime>,
+    asked: Instant,
+    /// When it was stopped.
+    end_ns: Option<u64>,
+}
+
+impl Source {
+    /// Keeps what the sampler has, if that is anything.
+    fn drain(&mut self) {
+        // A process that has ended cannot be asked any more: the last answer must not be older than a small share of the
+        // recording. To ask each time would be half of what a recording costs.
+        if self.end_ns.is_some() || self.asked.elapsed() >= self.begin.elapsed() / 64 {
+            self.asked = Instant::now();
+            self.used = CpuTime::of(self.pid).or(self.used);
+        }
+        let mut batch = Batch::default();
+        batch.fill(&mut self.sampler, self.off_cpu.as_mut());
+        self.until_ns = batch.until_ns;
+        if !batch.is_empty() {
+            self.waiting_bytes += batch.bytes();
+            self.waiting.push_back(batch);
+        }
+    }
+
+    /// Ends the events, and keeps the last that they gave.
+    fn stop(&mut self) {
+        if self.end_ns.is_none() {
+            self.sampler.stop();
+            self.end_ns = Some(self.sampler.now_ns());
+            self.drain();
+        }
+    }
+
+    fn take(&mut self) -> Batch {
+        let batch = self.waiting.pop_front().unwrap_or_else(|| Batch::empty(self.until_ns));
+        self.waiting_bytes = self.waiting_bytes.saturating_sub(batch.bytes());
+        batch
     }
 }
 
 impl Drain {
-    /// Starts the thread, in a hurry. `off_cpu` takes every record that the sampler gives.
+    /// Begins, in a hurry. `off_cpu` takes every record that the sampler gives.
     ///
     /// # Errors
     /// If there can be no more threads.
-    pub(super) fn start(pid: u32, sampler: Sampler, off_cpu: Option<OffCpu>) -> Result<Drain, SamplerError> {
+    pub(super) fn start(
+        pid: u32,
+        rate_hz: u32,
+        sampler: Sampler,
+        off_cpu: Option<OffCpu>,
+    ) -> Result<Drain, SamplerError> {
         let facts = sampler.facts().clone();
-        let shared = Arc::new(Shared::default());
-        let (give, batches) = channel();
-        let of_thread = Arc::clone(&shared);
+        let period = if off_cpu.is_some() { GUARD_CLOSELY } else { GUARD };
+        let now = Instant::now();
+        let source = Source {
+            pid,
+            sampler,
+            off_cpu,
+            waiting: VecDeque::new(),
+            waiting_bytes: 0,
+            until_ns: 0,
+            begin: now,
+            used: None,
+            asked: now,
+            end_ns: None,
+        };
+        let shared = Arc::new(Shared {
+            is_looking: AtomicBool::new(true),
+            stop: AtomicBool::new(false),
+            source: Mutex::new(source),
+        });
+        let guarded = Arc::downgrade(&shared);
         let thread = std::thread::Builder::new().name("drain".to_owned());
-        let thread = thread
+        let guard = thread
             .spawn(move || {
                 let _hurry = Hurry::begin();
-                drain(pid, sampler, off_cpu, &of_thread, &give)
+                guard(&guarded, period);
             })
             .map_err(|error| TargetError::io("start a thread", error))?;
-        let missed = Instant::now();
-        Ok(Drain { facts, batches, ahead: VecDeque::new(), shared, thread, missed, is_over: false })
+        let looks = Looks::new(rate_hz);
+        Ok(Drain { facts, shared, guard, looks, has_ended: false, is_over: false })
     }
 
     /// How the sampler works.
@@ -100,59 +159,51 @@ impl Drain {
 
     /// What was drained so far.
     pub(super) fn tally(&self) -> Tally {
-        *self.shared.tally.lock().unwrap_or_else(PoisonError::into_inner)
+        self.shared.source().sampler.tally()
     }
 
-    /// CPU time that the process had used when it was drained last. None if it was gone before.
+    /// CPU time that the process had used when it was asked last. None if it was gone before.
     pub(super) fn used(&self) -> Option<CpuTime> {
-        *self.shared.used.lock().unwrap_or_else(PoisonError::into_inner)
+        self.shared.source().used
     }
 
     /// The process has ended.
     pub(super) fn has_ended(&self) -> bool {
-        self.shared.has_ended.load(Ordering::Acquire)
+        self.has_ended
     }
 
     /// Nothing more is sampled. What was sampled before can still be taken.
     pub(super) fn stop(&self) {
-        self.shared.stop.store(true, Ordering::Release);
+        self.shared.source().stop();
     }
 
-    /// Whether something would have been known if the last batch had come sooner. While nothing would, batches come
-    /// later and are larger.
-    pub(super) fn note_missed(&mut self, something: bool) {
-        if something {
-            self.missed = Instant::now();
-        }
-        self.shared.is_calm.store(self.missed.elapsed() >= ALERT, Ordering::Relaxed);
+    /// How the last batch was looked at: see [`Looks::done`].
+    pub(super) fn looked(&mut self, is_urgent: bool, has_missed: bool) {
+        self.looks.done(is_urgent, has_missed);
     }
 
-    /// What was drained next, or an empty batch if nothing comes for a while.
+    /// What was sampled next. Waits a while for something; if nothing comes the batch is empty.
     pub(super) fn next(&mut self) -> Batch {
-        // A batch comes at each pace, an empty one, too: to wake up just before it comes would cost as much again.
-        let patience = self.shared.pace().saturating_mul(4);
-        let next = self.ahead.pop_front().map_or_else(|| self.batches.recv_timeout(patience), Ok);
-        match next {
-            Ok(batch) => {
-                self.shared.waiting.fetch_sub(batch.bytes(), Ordering::AcqRel);
-                batch
-            }
-            Err(RecvTimeoutError::Timeout) => Batch::default(),
-            Err(RecvTimeoutError::Disconnected) => {
-                self.is_over = true;
-                Batch::default()
-            }
+        self.shared.is_looking.store(false, Ordering::Release);
+        let mut source = self.shared.source();
+        if source.waiting.is_empty() && source.end_ns.is_none() {
+            self.has_ended |= source.sampler.wait(self.looks.interval());
+            source.drain();
         }
+        let batch = source.take();
+        self.is_over = source.end_ns.is_some() && source.waiting.is_empty();
+        drop(source);
+        self.shared.is_looking.store(true, Ordering::Release);
+        batch
     }
 
-    /// The code that was mapped according to batches that were not taken yet, as far as a time. It waits until that is
-    /// known.
+    /// The code that was mapped according to batches that were not taken yet, as far as a time.
     pub(super) fn mapped_until(&mut self, until_ns: u64) -> Vec<Mapped> {
-        while self.ahead.back().is_none_or(|batch| batch.until_ns < until_ns) {
-            let Ok(batch) = self.batches.recv_timeout(PATIENCE) else { break };
-            self.ahead.push_back(batch);
+        let mut source = self.shared.source();
+        if source.until_ns < until_ns {
+            source.drain();
         }
-        self.ahead.iter().flat_map(Batch::mapped).collect()
+        source.waiting.iter().flat_map(Batch::mapped).collect()
     }
 
     /// The sampler was stopped, and all was taken.
@@ -160,53 +211,35 @@ impl Drain {
         self.is_over
     }
 
-    /// Ends the thread, and gives back what it had.
+    /// Ends it, and gives back what it had.
     pub(super) fn finish(self) -> Drained {
         self.stop();
-        let Drain { batches, thread, .. } = self;
-        drop(batches);
-        thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        self.shared.stop.store(true, Ordering::Release);
+        self.guard.thread().unpark();
+        self.guard.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        let mut source = self.shared.source();
+        let end_ns = source.end_ns.unwrap_or(source.until_ns);
+        let (tally, off_cpu) = (source.sampler.tally(), source.off_cpu.take());
+        drop(source);
+        Drained { facts: self.facts, tally, off_cpu, end_ns }
     }
 }
 
-/// Drains a sampler until it is told to stop, or nobody takes what it gives.
-fn drain(
-    pid: u32,
-    mut sampler: Sampler,
-    mut off_cpu: Option<OffCpu>,
-    shared: &Shared,
-    give: &Sender<Batch>,
-) -> Drained {
-    let begin = Instant::now();
-    let mut asked = begin;
+/// Drains the sampler while nobody waits for it, until nobody wants that any more.
+fn guard(shared: &Weak<Shared>, period: Duration) {
+    let mut takes_long = false;
     loop {
-        let stop = shared.stop.load(Ordering::Acquire);
-        if stop {
-            sampler.stop();
-        } else {
-            sampler.wait(shared.pace());
-            if shared.waiting.load(Ordering::Acquire) > MOST_WAITING {
-                std::thread::sleep(DRAIN);
-                continue;
+        std::thread::park_timeout(if takes_long { GUARD_CLOSELY } else { period });
+        let Some(shared) = shared.upgrade() else { return };
+        if shared.stop.load(Ordering::Acquire) {
+            return;
+        }
+        takes_long = shared.is_looking.load(Ordering::Acquire);
+        if takes_long {
+            let mut source = shared.source();
+            if source.waiting_bytes <= MOST_WAITING && source.end_ns.is_none() {
+                source.drain();
             }
         }
-        let end_ns = sampler.now_ns();
-        // A process that has ended cannot be asked any more: the last answer must not be older than a small share of the
-        // recording. To ask each time would be half of what a recording costs.
-        if stop || asked.elapsed() >= begin.elapsed() / 64 {
-            asked = Instant::now();
-            if let Some(used) = CpuTime::of(pid) {
-                *shared.used.lock().unwrap_or_else(PoisonError::into_inner) = Some(used);
-            }
-        }
-        let mut batch = Batch::default();
-        batch.fill(&mut sampler, off_cpu.as_mut());
-        *shared.tally.lock().unwrap_or_else(PoisonError::into_inner) = sampler.tally();
-        shared.waiting.fetch_add(batch.bytes(), Ordering::AcqRel);
-        let is_heard = give.send(batch).is_ok();
-        if stop || !is_heard {
-            return Drained { sampler, off_cpu, end_ns };
-        }
-        shared.has_ended.store(sampler.has_ended(), Ordering::Release);
     }
 }

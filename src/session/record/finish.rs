@@ -31,12 +31,12 @@ impl Recorder<'_> {
     pub(super) fn finish(mut self) -> Result<Recording, RecordError> {
         let (used, is_sampled) = (self.cpu_used(), self.drain.is_some());
         if let Some(drain) = self.drain.take() {
-            let Drained { sampler, off_cpu, end_ns } = drain.finish();
+            let Drained { facts, tally, off_cpu, end_ns } = drain.finish();
             if let Some((waits, off_cpu)) = self.waits.take().zip(off_cpu) {
                 waits.finish(off_cpu, end_ns, &mut self.threads, &mut self.builder);
             }
             self.ended.get_or_insert(end_ns.saturating_sub(self.start_ns));
-            self.cover(sampler.facts(), sampler.tally(), used);
+            self.cover(&facts, tally, used);
         }
         let header = &mut self.builder.header;
         // It ended before it could be opened.

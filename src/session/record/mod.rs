@@ -17,6 +17,7 @@ mod earlier;
 mod error;
 mod finish;
 mod live;
+mod looks;
 mod moments;
 mod off_cpu;
 mod options;
@@ -41,8 +42,9 @@ use crate::sampler::{Hurry, Sampler, SamplerError, SamplerOptions};
 use crate::snapshot::{RuntimeInfo, TaskState};
 use attribution::Attribution;
 use batch::{Batch, Event};
-use drain::{DRAIN, Drain};
+use drain::Drain;
 use earlier::Earlier;
+use looks::SOON;
 use off_cpu::Waits;
 use threads::Threads;
 use wall::{Made, Reader};
@@ -198,7 +200,8 @@ impl<'a> Recorder<'a> {
         let now = Instant::now();
         let begin = now.checked_sub(Duration::from_nanos(late)).unwrap_or(now);
         let waits = off_cpu.is_some().then(|| Waits::new(what.pid(), start_ns));
-        let drain = sampler.map(|sampler| Drain::start(what.pid(), sampler, off_cpu)).transpose()?;
+        let drain =
+            sampler.map(|sampler| Drain::start(what.pid(), options.rate_hz, sampler, off_cpu)).transpose()?;
         let mut builder = RecordingBuilder::new();
         builder.header.warnings.extend(warning);
         Ok(Recorder {
@@ -420,7 +423,7 @@ impl<'a> Recorder<'a> {
             // Waits are asked about while they last, and code may be mapped in the place of other code.
             let is_urgent = self.waits.is_some() || batch.mapped().next().is_some();
             if let Some(drain) = &mut self.drain {
-                drain.note_missed(is_urgent || attribution.missed() > missed);
+                drain.looked(is_urgent, attribution.missed() > missed);
             }
             if !is_same && self.drain.is_none() {
                 return Ok(Over::Program);
@@ -475,7 +478,7 @@ impl<'a> Recorder<'a> {
     /// What the sampler gives next, and whether it is the last. `stop`: nothing more is sampled.
     fn next(&mut self, stop: bool) -> (Batch, bool) {
         let Some(drain) = &mut self.drain else {
-            std::thread::sleep(DRAIN);
+            std::thread::sleep(SOON);
             return (Batch::default(), stop);
         };
         if stop {

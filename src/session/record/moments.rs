@@ -52,6 +52,10 @@ impl Moments {
         self.rows.iter().fold(0, |sum, row| sum.saturating_add(row.weight_ns))
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
     /// Bytes of memory, about.
     pub(super) fn bytes(&self) -> usize {
         self.stacks.len() + size_of_val(self.addresses.as_slice()) + size_of_val(self.rows.as_slice())

@@ -2,7 +2,6 @@
 //! after, when it was asked to. Source: `scanstack` in `src/runtime/mgcmark.go`, `startCycle` and `resetLive` in
 //! `src/runtime/mgcpacer.go` of Go 1.19 to 1.27.
 
-use crate::process::{Memory, read_words};
 use crate::runtimes::go::Go;
 
 /// `gcController.triggered` while nothing is marked.
@@ -37,12 +36,16 @@ impl Collector {
         Collector { addresses }
     }
 
-    /// The collector, if it marks nothing. None if it does, or if that cannot be known.
+    /// Where the words are that [`Collector::idle`] is made of. None if that is not known.
+    pub(super) fn addresses(self) -> Option<[u64; 3]> {
+        self.addresses
+    }
+
+    /// The collector, if it marks nothing. None if it does.
     ///
     /// The order in which the three are read does not matter: a cycle that begins and does not end meanwhile leaves the
     /// same as one that begins later, and one that ends leaves what it counted.
-    pub(super) fn idle(self, memory: &dyn Memory) -> Option<Idle> {
-        let [triggered, marked_bytes, cycles] = read_words(memory, self.addresses?).ok()?;
+    pub(super) fn idle([triggered, marked_bytes, cycles]: [u64; 3]) -> Option<Idle> {
         // The count of cycles is a u32.
         (triggered == NOT_MARKING).then_some(Idle { cycles: cycles as u32, marked_bytes })
     }

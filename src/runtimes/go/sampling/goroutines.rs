@@ -12,7 +12,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::collector::{Collector, Idle};
 use super::runs::Runs;
-use crate::process::{Target, TargetError, monotonic_ns};
+use crate::process::{Target, TargetError, monotonic_ns, read_words};
 use crate::runtimes::go::Go;
 use crate::runtimes::go::buffers::Buffers;
 use crate::runtimes::go::goroutine::Raw;
@@ -212,8 +212,8 @@ impl<'a> Goroutines<'a> {
 
     /// Reads the entries of the runtime's list that were added. `allgs` only grows; see `go/list.rs`.
     fn list(&mut self) -> Result<Vec<u64>, TargetError> {
-        let len = self.target.read_u64(self.go.globals.allglen)?;
-        let array = self.target.read_u64(self.go.globals.allgptr)?;
+        // In this order: a list may have grown meanwhile, but it never shrinks.
+        let [len, array] = read_words(self.target, [self.go.globals.allglen, self.go.globals.allgptr])?;
         let len = len.min(MAX_STRUCTS as u64);
         let mut added = Vec::new();
         while self.listed < len {
@@ -247,16 +247,25 @@ impl<'a> Goroutines<'a> {
             let mut all = Vec::with_capacity(chunk.len());
             let shrink = self.go.offsets.g_preempt_shrink;
             let mut during = During { begin: monotonic_ns(), ..During::default() };
-            during.before = self.collector.idle(self.target);
-            outcome = buffers.read_structs(self.target, chunk, self.go.offsets.g_size, |i, bytes| {
+            let size = self.go.offsets.g_size;
+            let with = |i: usize, bytes: &[u8]| {
                 let asked_to_shrink = shrink.and_then(|at| bytes.get(at)).map(|asked| *asked != 0);
                 all.push((Raw::parse(chunk[i], bytes, &self.go.offsets), asked_to_shrink));
-            });
-            during.after = self.collector.idle(self.target);
-            during.end = monotonic_ns();
-            if outcome.is_err() {
-                break;
+            };
+            let read = match self.collector.addresses() {
+                Some(words) => buffers.read_structs_between(self.target, words, chunk, size, with),
+                None => buffers.read_structs(self.target, chunk, size, with).map(|()| [None; 2]),
+            };
+            match read {
+                Ok(collector) => {
+                    [during.before, during.after] = collector.map(|words| words.and_then(Collector::idle));
+                }
+                Err(error) => {
+                    outcome = Err(error);
+                    break;
+                }
             }
+            during.end = monotonic_ns();
             all.iter().for_each(|(raw, asked_to_shrink)| self.note(raw, *asked_to_shrink, during));
         }
         self.buffers = buffers;

@@ -2,11 +2,12 @@
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use crate::process::{Memory, Target, monotonic_ns};
+use crate::process::bytes::word;
+use crate::process::{Memory, Range, Target, monotonic_ns};
 use crate::runtimes::go::Go;
 use crate::runtimes::go::goroutine::Raw;
 use crate::runtimes::go::scheduler;
-use crate::runtimes::go::threads::thread_of;
+use crate::runtimes::go::threads::{known_inside, thread_of};
 
 /// How often a thread is looked for among the Ms before it counts as none of them.
 const ATTEMPTS: u8 = 4;
@@ -66,7 +67,7 @@ impl<'a> Machines<'a> {
         let mut search = false;
         for tid in threads {
             if let Some(machine) = self.known.get(&tid)
-                && let Some(again) = self.read(machine.m, Some(tid))
+                && let Some(again) = self.again(machine, tid).or_else(|| self.read(machine.m, Some(tid)))
             {
                 self.known.insert(tid, again);
                 continue;
@@ -120,6 +121,36 @@ impl<'a> Machines<'a> {
         self.known = known;
         let end = monotonic_ns();
         self.next_search_ns = end.saturating_add(end.saturating_sub(begin).saturating_mul(SHARE - 1));
+    }
+
+    /// Reads the M of a thread again, in one call. None if it is not as it was.
+    fn again(&self, machine: &Machine, tid: u32) -> Option<Machine> {
+        let offsets = &self.go.offsets;
+        let [procid, g0, gsignal] = [Some(offsets.m_procid), Some(offsets.m_g0), offsets.m_gsignal];
+        let structs = [Some(machine.g0), machine.gsignal];
+        let size = offsets.g_size;
+        let mut ranges = Vec::with_capacity(5);
+        for offset in [procid, g0, gsignal].into_iter().flatten() {
+            ranges.push(Range { address: machine.m.checked_add(offset)?, len: 8 });
+        }
+        ranges.extend(structs.into_iter().flatten().map(|g| Range { address: g.address, len: size }));
+        let (mut bytes, mut ok) = (vec![0; 24 + 2 * size], [false; 5]);
+        let ok = ok.get_mut(..ranges.len())?;
+        self.target.read_many(&ranges, &mut bytes, ok).ok()?;
+        let words = if gsignal.is_some() { 24 } else { 16 };
+        let signal = if gsignal.is_some() { word(&bytes, 16) } else { 0 };
+        let is_same = ok.iter().all(|ok| *ok)
+            && known_inside(self.target, word(&bytes, 0)) == Some(tid)
+            && word(&bytes, 8) == machine.g0.address
+            && signal == machine.gsignal.map_or(0, |g| g.address);
+        let parse = |nth: usize, g: Raw| {
+            Some(Raw::parse(g.address, bytes.get(words + nth * size..)?.get(..size)?, offsets))
+        };
+        let gsignal = match machine.gsignal {
+            Some(g) => Some(parse(1, g)?),
+            None => None,
+        };
+        is_same.then_some(Machine { m: machine.m, g0: parse(0, machine.g0)?, gsignal })
     }
 
     /// Reads an M. None if it is not that of the thread `tid`.

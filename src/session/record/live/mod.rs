@@ -14,7 +14,7 @@ use rustc_hash::FxHashMap;
 mod tally;
 
 use super::batch::{Batch, Mapped};
-use super::drain::DRAIN;
+use super::looks::Looks;
 use super::{LITTLE_CPU_NS, RecordError, STACK};
 use crate::analysis::lore;
 use crate::analysis::pattern::Pattern;
@@ -224,16 +224,18 @@ fn sample(program: ProgramId, stop: &AtomicBool, tell: &mut dyn FnMut(CpuNews)) 
     }
     let mut tally = Tally::new(sampler.begun_ns(), used(program));
     let mut owners = Owners::new(target.as_ref(), &readable)?;
-    let mut told = Instant::now();
-    while !stop.load(Ordering::Relaxed) && !sampler.has_ended() {
-        sampler.wait(DRAIN);
+    let (mut looks, mut told) = (Looks::new(RATE_HZ), Instant::now());
+    let mut has_ended = false;
+    while !stop.load(Ordering::Relaxed) && !has_ended {
+        has_ended = sampler.wait(looks.interval());
         let mut batch = Batch::default();
         batch.fill(&mut sampler, None);
         if batch.executed_ns().is_some() {
             return Ok(());
         }
         tally.go_on(sampler.now_ns(), || used(program));
-        owners.add(&batch, &mut tally)?;
+        let has_missed = owners.add(&batch, &mut tally)?;
+        looks.done(batch.mapped().next().is_some(), has_missed);
         if told.elapsed() >= TELL {
             told = Instant::now();
             let sums = tally.sums(sampler.now_ns());
@@ -328,8 +330,8 @@ impl<'a> Owners<'a> {
         })
     }
 
-    /// Adds the samples of a batch.
-    fn add(&mut self, batch: &Batch, tally: &mut Tally) -> Result<(), RecordError> {
+    /// Adds the samples of a batch. Returns whether it is not known of some whose they are.
+    fn add(&mut self, batch: &Batch, tally: &mut Tally) -> Result<bool, RecordError> {
         if self.samples >= SAMPLES_OF_NAMES {
             self.runtimes = self.readable.attributions(self.target, 0)?;
             (self.code, self.samples) = (CodeBuilder::new(), 0);
@@ -345,6 +347,7 @@ impl<'a> Owners<'a> {
         for runtime in &mut self.runtimes {
             runtime.refresh(&moments, &mut self.code)?;
         }
+        let mut has_missed = false;
         for (moment, weight_ns) in batch.samples.iter() {
             // What was there before is not known any more.
             let is_of_old_code = mapped.iter().any(|mapped| {
@@ -353,10 +356,11 @@ impl<'a> Owners<'a> {
                 mapped.at_ns > moment.at_ns && addresses.any(|address| range.contains(address))
             });
             let whose = if is_of_old_code { Whose::Unknown } else { self.whose(&moment) };
+            has_missed |= whose == Whose::Unknown;
             tally.add(moment.at_ns, whose, weight_ns);
             self.samples += 1;
         }
-        Ok(())
+        Ok(has_missed)
     }
 
     fn whose(&mut self, moment: &Moment<'_>) -> Whose {
