@@ -62,7 +62,9 @@ fn a_process_is_recorded_on_every_clock_that_it_has() {
     let cpu = record(directory.path(), &[&pid, "-d", "1s", "-F", "499"]);
     let (sampled, used) = (weight(&cpu, Clock::Cpu), cpu.header.coverage.cpu_ns.unwrap());
     assert_eq!(sampled, cpu.header.coverage.cpu_sampled_ns);
-    assert!(sampled * 100 > used * 90 && sampled * 90 < used * 100, "{sampled} of {used} ns");
+    // On a loaded machine a second has few samples: ten of them are within chance.
+    let margin = used / 10 + 10 * 1_000_000_000 / 499;
+    assert!(sampled.abs_diff(used) < margin, "{sampled} of {used} ns");
     assert_eq!((cpu.header.end, cpu.header.coverage.malformed), (End::Elapsed, 0));
     assert!(cpu.samples.iter().all(|sample| sample.whose == Whose::Native));
     let named = |name: &str| {

@@ -1,4 +1,5 @@
-//! Servers of the distribution at the other end: they are named with their pid, and so is what they do.
+//! Servers of the distribution at the other end: they are named with their pid, and so is what they do. Only the full
+//! matrix has them installed.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -18,15 +19,12 @@ use crate::reports::Other;
 /// Longer than anything takes on a loaded machine.
 const PATIENCE: Duration = Duration::from_secs(180);
 
-/// A program of the distribution. None if it is not installed, which is said.
-fn installed(program: &str, folders: &[PathBuf], package: &str) -> Option<PathBuf> {
+/// A program of the distribution.
+fn installed(program: &str, folders: &[PathBuf], package: &str) -> PathBuf {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let all = folders.iter().cloned().chain(std::env::split_paths(&path));
     let found = all.map(|folder| folder.join(program)).find(|path| path.exists());
-    if found.is_none() {
-        eprintln!("NOT TESTED: {program} is missing: apt-get install --no-install-recommends {package}");
-    }
-    found
+    found.unwrap_or_else(|| panic!("{program} is missing: apt-get install --no-install-recommends {package}"))
 }
 
 /// Waits until something is there.
@@ -89,8 +87,9 @@ fn child_titled(parent: u32, title: &str) -> Option<u32> {
 
 /// Its executable is a link to that of another program.
 #[test]
+#[ignore = "needs LOITER_MATRIX=full"]
 fn redis() {
-    let Some(program) = installed("redis-server", &[], "redis-server") else { return };
+    let program = installed("redis-server", &[], "redis-server");
     let folder = tempfile::tempdir().unwrap();
     let socket = folder.path().join("redis.sock");
     let mut command = Command::new(program);
@@ -104,8 +103,9 @@ fn redis() {
 
 /// A proxy in between: it waits for a server that does not answer.
 #[test]
+#[ignore = "needs LOITER_MATRIX=full"]
 fn nginx() {
-    let Some(program) = installed("nginx", &["/usr/sbin".into()], "nginx-light") else { return };
+    let program = installed("nginx", &["/usr/sbin".into()], "nginx-light");
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().display();
     let upstream = UnixListener::bind(folder.path().join("upstream.sock")).unwrap();
@@ -162,12 +162,11 @@ fn without_rights(program: &Path) -> Command {
 }
 
 impl Postgres {
-    /// None if it is not installed.
-    fn start() -> Option<Postgres> {
+    fn start() -> Postgres {
         let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
         let folders: Vec<PathBuf> = versions.map(|version| version.path().join("bin")).collect();
         let find = |program| installed(program, &folders, "postgresql");
-        let (initdb, postgres, psql) = (find("initdb")?, find("postgres")?, find("psql")?);
+        let (initdb, postgres, psql) = (find("initdb"), find("postgres"), find("psql"));
         let folder = tempfile::tempdir().unwrap();
         if nix::unistd::geteuid().is_root() {
             std::os::unix::fs::chown(folder.path(), Some(NOBODY), Some(NOBODY)).unwrap();
@@ -182,7 +181,7 @@ impl Postgres {
         command.args(["-c", "listen_addresses=", "-c", "fsync=off"]).current_dir(folder.path());
         let server = Server::start(&mut command, Signal::SIGQUIT);
         until("the socket", || folder.path().join(".s.PGSQL.5432").exists().then_some(()));
-        Some(Postgres { server, folder, psql })
+        Postgres { server, folder, psql }
     }
 
     /// A client whose statements come from the pipe.
@@ -198,8 +197,9 @@ impl Postgres {
 
 /// Two clients want the same table: the second one leads to its backend, which says what it does.
 #[test]
+#[ignore = "needs LOITER_MATRIX=full"]
 fn postgresql() {
-    let Some(postgres) = Postgres::start() else { return };
+    let postgres = Postgres::start();
     let backend = |title: &str| until(title, || child_titled(postgres.server.pid(), title));
     // It may still be starting up.
     until("a server that is ready", || {

@@ -453,6 +453,12 @@ impl<'a> Recorder<'a> {
             match find_runtimes(target, self.options) {
                 Ok(None) | Err(crate::Error::NoRuntime { .. } | crate::Error::Starting { .. })
                     if may_come => {}
+                // It became another program meanwhile: the record of that is still to come.
+                Ok(_) if is_another(self.began, beginning(self.what.pid())) => {
+                    if self.drain.is_none() {
+                        return Ok(Err(Over::Program));
+                    }
+                }
                 Ok(readable) => return Ok(Ok(readable)),
                 Err(error) if error.is_gone() && self.drain.is_some() => {}
                 Err(error) => return Err(error.into()),
