@@ -9,6 +9,8 @@ mod deaths;
 mod ends;
 #[path = "gate_hold/go_test.rs"]
 mod go_test;
+#[path = "gate_hold/kinds.rs"]
+mod kinds;
 #[path = "gate_hold/load.rs"]
 mod load;
 #[path = "gate_hold/others.rs"]

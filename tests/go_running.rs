@@ -80,9 +80,12 @@ fn check(version: &str, flavour: Flavour) {
         let mut statuses: BTreeMap<String, u32> = BTreeMap::new();
         let mut running = 0;
         let mut incomplete = Vec::new();
-        for _ in 0..amount("LOITER_RUNNING_SNAPSHOTS", 20, 60) {
+        for _ in 0..amount("LOITER_RUNNING_SNAPSHOTS", 20, 30) {
             let snapshot = readable.read(target.as_ref(), &options).unwrap();
             let spinners = snapshot.tasks.iter().filter(|t| spinner_of(&snapshot, t).is_some());
+            let spinners: Vec<_> = spinners.collect();
+            // One that moves all the time is there, too.
+            assert_eq!(spinners.len(), SPINNERS.len(), "{what}, {pause:?}");
             let mut seen = Vec::new();
             for task in spinners {
                 *statuses.entry(format!("{:?} {:?}", task.state, task.stack_status)).or_default() += 1;

@@ -128,6 +128,7 @@ const CONNECTIONS: [&str; 2] = ["task of an http connection", "tasks of http con
 const CLIENTS: [&str; 2] = ["task of an http client", "tasks of http clients"];
 const RPC: [&str; 2] = ["task of a grpc connection", "tasks of grpc connections"];
 const SIGNALS: [&str; 2] = ["signal handler", "signal handlers"];
+const TRACES: [&str; 2] = ["reader of a trace", "readers of traces"];
 const FLUSHERS: [&str; 2] = ["log flusher", "log flushers"];
 const DATABASE: [&str; 2] = ["task of a database pool", "tasks of database pools"];
 const WATCHES: [&str; 2] = ["file watcher", "file watchers"];
@@ -160,6 +161,11 @@ const KNOWN: &[KnownTask] = &[
     KnownTask {
         creator: "os/signal.*",
         ..lasting(SIGNALS, &[], "signals are delivered by one goroutine, which is started once")
+    },
+    // runtime/trace/trace.go, and subscribe.go since 1.25.
+    KnownTask {
+        creator: "runtime/trace.*",
+        ..lasting(TRACES, &[], "a trace that was started is written until it is stopped")
     },
     // Servers of net/http.
     each(

@@ -30,7 +30,7 @@ use super::unwind::Unwinder;
 use super::{Go, GoError, list};
 use crate::process::{Target, TargetError};
 use crate::runtimes::{Pause, ReadOptions};
-use crate::snapshot::{SnapshotBuilder, StackStatus};
+use crate::snapshot::SnapshotBuilder;
 
 /// How often a goroutine may switch from running to parked and back while it is read.
 const RUNNING_ROUNDS: usize = 4;
@@ -179,12 +179,14 @@ fn read_running(
         let chunk = reader.read(&parked)?;
         tasks.chunk(chunk, &mut running);
     }
-    // It runs at every reading, but never while its thread is stopped.
+    // It runs at every reading, but never while its thread is stopped, and may wait for a CPU just now.
     for address in running {
-        if let Running::Read(mut goroutine) = running::read(reader, address, false, &mut stops)? {
-            goroutine.stack_status = StackStatus::Torn;
-            tasks.into.header.reading.torn += 1;
-            tasks.goroutine(&goroutine, &[]);
+        match running::as_it_is(reader, address)? {
+            Some(goroutine) => {
+                tasks.into.header.reading.torn += 1;
+                tasks.goroutine(&goroutine, &[]);
+            }
+            None => tasks.into.header.reading.ended += 1,
         }
     }
     if let Some(problem) = &stops.refused {

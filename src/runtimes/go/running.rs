@@ -99,6 +99,18 @@ pub(super) fn read(
     }
 }
 
+/// A goroutine that does not hold still: all but its stack. None if it has ended.
+pub(super) fn as_it_is(reader: &Reader<'_>, address: u64) -> Result<Option<Goroutine>, TargetError> {
+    let raw = current(reader, address)?.filter(|raw| !raw.is_over());
+    Ok(raw.map(|raw| {
+        let mut goroutine = Goroutine::without_stack(raw, StackStatus::Torn);
+        if raw.status == status::RUNNING {
+            goroutine.thread = thread_of(reader.target, reader.offsets.m_procid, raw.m);
+        }
+        goroutine
+    }))
+}
+
 fn current(reader: &Reader<'_>, address: u64) -> Result<Option<Raw>, TargetError> {
     Raw::read(reader.target, address, reader.offsets)
 }
