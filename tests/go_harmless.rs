@@ -99,7 +99,7 @@ fn the_pause_is_no_longer_than_loiter_says() {
     let target = process::open_pid(fixture.pid()).unwrap();
     let readable = Readable::find(target.as_ref()).unwrap();
     let mut beyond = Vec::new();
-    let rounds = amount("LOITER_PAUSES", 20, 100);
+    let rounds = amount("LOITER_PAUSES", 20, 40);
     for pause in [Pause::Everything, Pause::RunningThreads] {
         let options = common::reading(pause);
         for _ in 0..rounds {

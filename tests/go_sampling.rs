@@ -167,7 +167,7 @@ fn check(version: &str, flavour: Flavour) {
     let target = process::open_pid(fixture.pid()).unwrap();
     let ranges = functions(target.as_ref());
     let before = counts(&mut fixture);
-    let wanted = u64::from(amount("LOITER_SAMPLES", 3000, 10_000));
+    let wanted = u64::from(amount("LOITER_SAMPLES", 3000, 5000));
     let (said, code) = sample(target.as_ref(), fixture.pid(), wanted, 8 << 10);
     let after = counts(&mut fixture);
 
@@ -273,7 +273,7 @@ fn check_departures(version: &str, flavour: Flavour) {
     let target = process::open_pid(fixture.pid()).unwrap();
     let options =
         SamplerOptions { cpu: false, switches: true, departures: true, ..SamplerOptions::default() };
-    let wanted = u64::from(amount("LOITER_SAMPLES", 3000, 10_000));
+    let wanted = u64::from(amount("LOITER_SAMPLES", 3000, 5000));
     let (said, code) = said_of(target.as_ref(), fixture.pid(), wanted, &options);
     let kinds = kinds_by_id(target.as_ref());
     let (mut naps, mut owned, mut labelled, mut idle) = (0, 0, 0, 0);

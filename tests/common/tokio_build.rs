@@ -30,7 +30,7 @@ pub enum TokioFlavour {
     Fat,
     /// With Tokio's unstable features, without symbols.
     Unstable,
-    /// With mimalloc instead of the C library's allocator.
+    /// With mimalloc instead of the C library's allocator, and code that is never moved (no PIE).
     Mimalloc,
     /// As `cargo build` builds it, with Tokio's own task dumps. Not among [`TokioFlavour::ALL`].
     Dump,
@@ -83,6 +83,14 @@ impl TokioFlavour {
             _ => "",
         }
     }
+
+    /// What the compiler is told for the program alone.
+    fn of_program(self) -> &'static [&'static str] {
+        match self {
+            TokioFlavour::Mimalloc => &["-Crelocation-model=static"],
+            _ => &[],
+        }
+    }
 }
 
 /// The built fixture; builds it if this source has not been built like this before. Tests in other threads and
@@ -102,7 +110,7 @@ fn build_fixture((folder, program): (&str, &str), version: &str, flavour: TokioF
     let mut hasher = DefaultHasher::new();
     hash_sources(&source, &mut hasher).expect("the sources of the fixture can be read");
     // The directory too: programs hold the paths of their sources.
-    (&source, flavour.rustflags()).hash(&mut hasher);
+    (&source, flavour.rustflags(), flavour.of_program()).hash(&mut hasher);
     let name = format!("{folder}-{version}-{flavour:?}-{:016x}", hasher.finish());
     let cache = target_dir().join("fixtures");
     let package = cache.join(format!("{folder}-{version}"));
@@ -122,7 +130,7 @@ fn build_fixture((folder, program): (&str, &str), version: &str, flavour: TokioF
             fs::write(&path, manifest).expect("the manifest can be written");
         }
         let target = cache.join(format!("tokio-{version}/target"));
-        let built = run_build((&package, &target), version, flavour).join(program);
+        let built = run_build((&package, &target), program, version, flavour).join(program);
         let unfinished = cache.join(format!("{name}.new"));
         fs::copy(built, &unfinished).expect("the built program can be copied");
         fs::rename(&unfinished, &binary).expect("the built program can be renamed");
@@ -131,15 +139,21 @@ fn build_fixture((folder, program): (&str, &str), version: &str, flavour: TokioF
 }
 
 /// The folder with the built program.
-fn run_build((package, target): (&Path, &Path), version: &str, flavour: TokioFlavour) -> PathBuf {
+fn run_build(
+    (package, target): (&Path, &Path),
+    program: &str,
+    version: &str,
+    flavour: TokioFlavour,
+) -> PathBuf {
     let mut cargo = Command::new(env!("CARGO"));
-    cargo.args(["build", "--quiet", "--profile", flavour.profile()]).current_dir(package);
+    cargo.args(["rustc", "--quiet", "--bin", program, "--profile", flavour.profile()]).current_dir(package);
     if flavour == TokioFlavour::Mimalloc {
         cargo.args(["--features", "mimalloc"]);
     }
     if flavour == TokioFlavour::Dump {
         cargo.args(["--features", "tokio/taskdump"]);
     }
+    cargo.arg("--").args(flavour.of_program());
     // Nothing of the build that this test belongs to.
     for variable in ["CARGO_ENCODED_RUSTFLAGS", "CARGO_BUILD_TARGET", "RUSTC_WRAPPER"] {
         cargo.env_remove(variable);
