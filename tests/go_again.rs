@@ -7,7 +7,7 @@ mod common;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use common::{Fixture, Flavour, Program, Toolchain, amount, build, matrix};
+use common::{Fixture, Flavour, Program, Toolchain, build, matrix};
 use loiter::process::{self, Target};
 use loiter::runtimes::{Pause, ReadOptions, Readable};
 use loiter::snapshot::{Snapshot, Task, TaskState};
@@ -114,7 +114,7 @@ fn check(version: &str, flavour: Flavour) {
     let target = target.as_ref();
     let readable = Readable::find(target).unwrap();
     let mut reused = 0;
-    for round in 0..amount("LOITER_AGAIN_ROUNDS", 12, 12) {
+    for round in 0..12 {
         fixture.ask("stir");
         if round % 4 == 2 {
             // It moves stacks, and notes since when goroutines wait.

@@ -229,7 +229,7 @@ fn check_churn(version: &str, flavour: Flavour) {
     let readable = Readable::find(target.as_ref()).unwrap();
     let (mut mutexes, mut readers, mut free) = (Tally::default(), Tally::default(), 0);
     let mut wrong = Vec::new();
-    for _ in 0..amount("LOITER_HOLDERS_CHURN", 200, 200) {
+    for _ in 0..200 {
         let snapshot = readable.read(target.as_ref(), &with(Pause::Everything)).unwrap();
         for (index, object) in snapshot.objects.iter().enumerate() {
             if !addresses.contains(&object.address) {

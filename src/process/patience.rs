@@ -86,19 +86,30 @@ where
     let returned = Arc::new(AtomicBool::new(false));
     let sign = Sign { watch: Arc::clone(watch), returned: Arc::clone(&returned) };
     let reader = thread::Builder::new().name("reader".to_owned()).stack_size(STACK).spawn(move || {
-        let _sign = sign;
+        let sign = sign;
         OWNER.set(number);
+        let outcome = work();
+        // Before the caller knows: it may read again at once.
+        drop(sign);
         // If the reading was given up, no thread waits for it.
-        let _ = done.send(work());
+        let _ = done.send(outcome);
     });
     let reader = reader.map_err(|source| TargetError::io("start a thread", source))?;
     let mut supervisor =
         Supervisor { watch, stopper, stop, seen: Vec::new(), waited: None, is_stopped: false };
     loop {
         match wait.recv_timeout(TICK) {
-            // Some of what it read is missing.
-            Ok(_) if supervisor.is_stopped => return Err(TargetError::GivenUp { pid: watch.pid }.into()),
-            Ok(outcome) => return outcome,
+            Ok(outcome) => {
+                // The last check may have come after the end.
+                watch.given_up.store(false, Ordering::SeqCst);
+                // Some of what it read is missing.
+                let is_stopped = supervisor.is_stopped;
+                return if is_stopped {
+                    Err(TargetError::GivenUp { pid: watch.pid }.into())
+                } else {
+                    outcome
+                };
+            }
             Err(RecvTimeoutError::Disconnected) => match reader.join() {
                 Err(panic) => std::panic::resume_unwind(panic),
                 Ok(()) => return Err(TargetError::GivenUp { pid: watch.pid }.into()),
@@ -209,13 +220,16 @@ impl Supervisor<'_> {
 
     /// Lets go of what is held, and records that the thread has not returned.
     fn give_up(&self, returned: Arc<AtomicBool>) {
-        self.watch.given_up.store(true, Ordering::Relaxed);
+        self.watch.given_up.store(true, Ordering::SeqCst);
         if let Some(stopper) = self.stopper {
             stopper.let_go();
         }
         let places: Vec<Arc<Place>> = lock(&PLACES).iter().filter_map(Weak::upgrade).collect();
         let mine = |place: &&Arc<Place>| place.owner.load(Ordering::Acquire) == self.watch.number;
         let what = places.iter().find(mine).map_or_else(What::default, |place| What::at(place));
+        if returned.load(Ordering::SeqCst) {
+            self.watch.given_up.store(false, Ordering::SeqCst);
+        }
         lock(&HANGING).push(Hanging { pid: self.watch.pid, what, returned });
     }
 }

@@ -11,8 +11,8 @@ use super::{Blocked, watch};
 const SMALL: u64 = 1 << 20;
 /// At most this many threads are listed; the kernel's own limit of pids is 4 Mi.
 const MAX_THREADS: usize = 4 << 20;
-/// At most so many times the threads of a process are listed.
-const MAX_LISTS: u32 = 1000;
+/// At most so many times the threads of a process are listed. That all of these lists are cut is not to be expected.
+const MAX_LISTS: u32 = 64;
 
 /// Reads at most `max` bytes of a file of /proc.
 pub(super) fn read_bounded(path: impl AsRef<Path>, max: u64) -> io::Result<Vec<u8>> {
@@ -116,29 +116,30 @@ pub(crate) fn status(pid: u32) -> io::Result<String> {
 /// The threads of a process, ascending. All that live from its beginning to its end are in it, and perhaps some
 /// that have ended meanwhile.
 ///
-/// One listing alone does not have them all: the kernel goes from thread to thread, and where the one that it
-/// stands at ends, so does the list (next_tid in fs/proc/base.c, Linux 6.18). Such a thread was listed, and
-/// the next listing lacks it.
+/// One listing alone may not have them all: the kernel goes from thread to thread, and where the one that it
+/// stands at ends, so does the list (next_tid in fs/proc/base.c, Linux 6.18). Then it has fewer threads than the kernel
+/// counts, unless as many of those in it have ended: that twice in a row is not to be expected, and cannot be if those in
+/// it are stopped.
 pub(crate) fn threads(pid: u32) -> io::Result<Vec<u32>> {
-    let mut before = list_threads(pid)?;
+    let (mut tids, mut whole) = (Vec::new(), 0);
     for _ in 0..MAX_LISTS {
-        let now = list_threads(pid)?;
-        if before.iter().all(|tid| now.binary_search(tid).is_ok()) {
-            return Ok(now);
+        let list = list_threads(pid)?;
+        let count = Stat::read(pid).map_or(0, |stat| stat.threads as usize);
+        whole += u32::from(list.len() >= count);
+        tids.extend(list);
+        if whole == 2 {
+            break;
         }
-        before = now;
     }
-    let problem = format!("the threads of {pid} end faster than they can be listed");
-    Err(io::Error::new(io::ErrorKind::TimedOut, problem))
+    tids.sort_unstable();
+    tids.dedup();
+    Ok(tids)
 }
 
+/// What one listing has of them.
 fn list_threads(pid: u32) -> io::Result<Vec<u32>> {
-    let mut tids: Vec<u32> = std::fs::read_dir(format!("/proc/{pid}/task"))?
-        .take(MAX_THREADS)
-        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
-        .collect();
-    tids.sort_unstable();
-    Ok(tids)
+    let entries = std::fs::read_dir(format!("/proc/{pid}/task"))?.take(MAX_THREADS);
+    Ok(entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect())
 }
 
 /// Where a thread waits in the kernel. None if it runs, or may not be read.
@@ -282,7 +283,7 @@ mod tests {
                 end.store(true, Ordering::Relaxed);
                 for _ in 0..12 {
                     let lists = |list: fn(u32) -> io::Result<Vec<u32>>| {
-                        list(std::process::id()).expect("listed").binary_search(&lives).is_ok()
+                        list(std::process::id()).expect("listed").contains(&lives)
                     };
                     assert!(lists(threads), "round {round}");
                     cut += u32::from(!lists(list_threads));

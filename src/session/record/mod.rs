@@ -454,7 +454,7 @@ impl<'a> Recorder<'a> {
                 Ok(None) | Err(crate::Error::NoRuntime { .. } | crate::Error::Starting { .. })
                     if may_come => {}
                 // It became another program meanwhile: the record of that is still to come.
-                Ok(_) if is_another(self.began, beginning(self.what.pid())) => {
+                Ok(_) if is_another(self.began, begun(self.what.pid())) => {
                     if self.drain.is_none() {
                         return Ok(Err(Over::Program));
                     }
