@@ -10,7 +10,9 @@ use super::lines::SourceFrame;
 use crate::process::{Image, Target, TargetError};
 
 mod cfi;
+mod epilogue;
 mod functions;
+mod index;
 mod loaded;
 mod prologue;
 mod unfiled;

@@ -15,6 +15,7 @@ fn rules(cfa: CfaRule<usize>, registers: Vec<(Register, RegisterRule<usize>)>) -
         encoding: Encoding { address_size: 8, format: Format::Dwarf32, version: 1 },
         is_signal: false,
         frame_pointer_offset: None,
+        is_end: false,
     }
 }
 
@@ -84,6 +85,37 @@ fn expressions() {
     assert_eq!(cfa_of(&[0xff]), None);
 }
 
+/// At the end of a function, a register that was restored is the caller's; its old place is in no copy of the stack.
+#[test]
+fn registers_that_were_restored() {
+    let bytes = words(&[0x4000_0010]);
+    let stack = StackBytes { base: 0x1000, bytes: &bytes };
+    let frame = NativeFrame::innermost(0x4000, 0x1000, Some(0x1234));
+    let (cfi, _) = expression(&[]);
+    let saved = vec![(RETURN_ADDRESS, RegisterRule::Offset(-8)), (RBP, RegisterRule::Offset(-16))];
+    let elsewhere = rules(by_sp(8), saved);
+    let end = Rules { is_end: true, ..elsewhere.clone() };
+    let kept = |rules| frame.caller(rules, &cfi, stack).unwrap().general(5);
+    assert_eq!((kept(&end), kept(&elsewhere)), (Some(0x1234), None));
+}
+
+/// An index that is made of the entries finds what the linker's table finds.
+#[test]
+fn an_index_without_a_table() {
+    let image = Image::from_file("/proc/self/exe").unwrap();
+    let by_table = Cfi::load(&image, MAX_TABLES).unwrap();
+    let made = Cfi::load_section(&image, MAX_TABLES).unwrap();
+    let symbols = image.symbols().unwrap();
+    let mut found = 0;
+    for symbol in symbols.iter().take(20_000) {
+        for address in [symbol.address.wrapping_sub(1), symbol.address, symbol.address + symbol.size] {
+            assert_eq!(made.extent(address), by_table.extent(address), "{address:#x}");
+            found += u32::from(made.extent(address).is_some());
+        }
+    }
+    assert!(found > 10_000, "{found}");
+}
+
 /// The tables of the test program itself, whole and damaged.
 #[test]
 fn real_tables_and_damaged_ones() {
@@ -118,6 +150,10 @@ fn real_tables_and_damaged_ones() {
         });
         for symbol in functions.iter().step_by(5) {
             let _ = damaged.rules(symbol.address, symbol.address, &image, &mut context);
+        }
+        let made = damaged.indexed_anew();
+        for symbol in functions.iter().step_by(5) {
+            let _ = made.rules(symbol.address, symbol.address, &image, &mut context);
         }
     }
 }

@@ -8,7 +8,8 @@ use gimli::{
     CfaRule, Evaluation, EvaluationResult, Location, Register, RegisterRule, UnwindExpression, Value,
 };
 
-use super::cfi::{Cfi, Reader, Rules};
+use super::cfi::{Cfi, Rules};
+use super::index::Reader;
 use crate::process::Registers;
 use crate::process::bytes::u64_at;
 use crate::process::registers::dwarf::{
@@ -17,6 +18,8 @@ use crate::process::registers::dwarf::{
 
 /// Operations in an expression, which may contain a loop; the longest known one has 12.
 const MAX_OPERATIONS: u32 = 256;
+/// Bytes below the stack pointer that signals leave alone: System V ABI, AMD64 supplement, section 3.2.2.
+const RED_ZONE: u64 = 128;
 
 /// Some bytes of a stack.
 #[derive(Debug, Clone, Copy)]
@@ -148,7 +151,9 @@ impl NativeFrame {
         for (register, rule) in &rules.registers {
             let value = match rule {
                 RegisterRule::SameValue => self.get(*register),
-                RegisterRule::Offset(offset) => cfa.checked_add_signed(*offset).and_then(|at| stack.word(at)),
+                RegisterRule::Offset(offset) => {
+                    cfa.checked_add_signed(*offset).and_then(|at| self.kept(*register, at, rules, stack))
+                }
                 RegisterRule::ValOffset(offset) => cfa.checked_add_signed(*offset),
                 RegisterRule::Register(other) => self.get(*other),
                 RegisterRule::Expression(e) => evaluate(e, Some(cfa)).and_then(|at| stack.word(at)),
@@ -164,6 +169,17 @@ impl NativeFrame {
         // The stack pointer only rises on the way out; a signal may have a stack of its own.
         let onwards = sp > self.sp || rules.is_signal;
         onwards.then_some(NativeFrame { pc, sp, is_interrupted: rules.is_signal, registers })
+    }
+
+    /// The value of a register of the caller, which was kept at this address.
+    fn kept(&self, register: Register, at: u64, rules: &Rules, stack: StackBytes<'_>) -> Option<u64> {
+        match at.checked_sub(self.sp) {
+            Some(_) => stack.word(at),
+            None if rules.is_end => self.get(register),
+            // Below the stack pointer of code that calls others, there are their frames.
+            None if self.is_interrupted && self.sp - at <= RED_ZONE => stack.word(at),
+            None => None,
+        }
     }
 
     /// The value of an expression; for a location, it is an address.

@@ -66,22 +66,16 @@ impl Tracer<'_> {
     }
 
     /// C code could not be unwound. If the thread's system stack begins with a call of `asmcgocall`, it is that call.
-    fn base_call(&mut self, tracing: &mut Tracing<'_>, from: u64) {
-        let Some(machine) = tracing.machine else { return };
+    /// Adds its callers, and returns the state of their stack if they are certain.
+    fn base_call(&mut self, tracing: &mut Tracing<'_>, from: u64) -> Option<StackStatus> {
         let room = if self.old_slot { 64 } else { 16 };
-        let Some(sp) = machine.g0.sched_sp.checked_sub(room).map(|sp| sp & !15) else { return };
-        let Some(returned) = sp.checked_sub(8).filter(|at| *at >= from).and_then(|at| tracing.word(at))
-        else {
-            return;
-        };
-        let is_call = self.unwinder.code(returned).is_some_and(|code| code.switch == Switch::Foreign);
-        if let (true, (Some(_), Some(goroutine))) = (is_call, self.saved_call(tracing, sp))
-            && self.goroutines.is_struct(goroutine)
-        {
-            tracing.name(goroutine);
-            tracing.push(Place::Go(CodeAddress::after_call(returned)));
-            self.callers(tracing, goroutine);
-        }
+        let sp = tracing.machine?.g0.sched_sp.checked_sub(room)? & !15;
+        let returned = tracing.word(sp.checked_sub(8).filter(|at| *at >= from)?)?;
+        self.unwinder.code(returned).filter(|code| code.switch == Switch::Foreign)?;
+        let (Some(_), Some(goroutine)) = self.saved_call(tracing, sp) else { return None };
+        self.goroutines.is_struct(goroutine).then(|| tracing.name(goroutine))?;
+        tracing.push(Place::Go(CodeAddress::after_call(returned)));
+        self.callers(tracing, goroutine)
     }
 
     /// A signal interrupted the thread: goes on where it did.
@@ -115,7 +109,10 @@ impl Tracer<'_> {
                 Err(why) => {
                     if why != NoCaller::Outermost {
                         tracing.go_code |= tracing.machine.is_some();
-                        self.base_call(tracing, frame.sp);
+                        if let Some(status) = self.base_call(tracing, frame.sp) {
+                            tracing.gaps = true;
+                            return tracing.ends(status);
+                        }
                     }
                     return tracing.ends(status_of(why));
                 }
