@@ -236,9 +236,12 @@ impl Hold {
         let begun = Instant::now();
         let mut tids = tids.to_vec();
         loop {
-            let stopped =
-                self.tracer.as_mut().and_then(|t| t.stop(&tids, PATIENCE, self.deadline_ns, hopeless));
-            let Some(threads) = stopped else { return Err(self.lost()) };
+            let Some(tracer) = self.tracer.as_mut() else { return Err(self.lost(false)) };
+            if tracer.stop(&tids, PATIENCE, self.deadline_ns, hopeless).is_none() {
+                let silent = tracer.is_silent();
+                return Err(self.lost(silent));
+            }
+            let threads = tracer.latest();
             let refused = threads.iter().find_map(Thread::refused);
             let Some((tid, errno)) = refused else { return Ok(()) };
             let left =
@@ -292,13 +295,18 @@ impl Hold {
         }
     }
 
-    /// The tracer is gone.
-    fn lost(&self) -> TargetError {
+    /// The tracer is gone, or `silent`.
+    fn lost(&self, silent: bool) -> TargetError {
         if self.remote.has_let_go() || sys::monotonic_ns() >= self.deadline_ns {
             return self.stopper.let_go_error(self.limit);
         }
-        let problem = "the tracer process of loiter was ended by somebody else".to_owned();
-        TargetError::CannotStop { tid: self.stopper.pid, problem }
+        let problem = match silent {
+            true => {
+                "the tracer process of loiter does not answer: it gets no CPU, or somebody has stopped it"
+            }
+            false => "the tracer process of loiter was ended by somebody else",
+        };
+        TargetError::CannotStop { tid: self.stopper.pid, problem: problem.to_owned() }
     }
 
     /// Lets all threads go and returns how long they were held.
@@ -314,7 +322,7 @@ impl Hold {
         let outcome = match held {
             _ if self.remote.has_let_go() => Err(self.stopper.let_go_error(self.limit)),
             Some(held) => Ok(held),
-            None => Err(self.lost()),
+            None => Err(self.lost(tracer.is_silent())),
         };
         if !tracer.is_over() {
             lock(&self.stopper.idle).push(tracer);

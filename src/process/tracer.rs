@@ -15,6 +15,9 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
+use nix::errno::Errno;
+
+use super::proc::Stat;
 use super::{Result, TargetError, sys};
 
 mod orders;
@@ -28,8 +31,10 @@ use process::Start;
 /// The stack of the tracer process, bytes, above an inaccessible page.
 const STACK: usize = 128 << 10;
 const GUARD: usize = 4096;
-/// If the tracer does not answer this long after a deadline, it is ended.
+/// If the tracer does not answer this long after a deadline, it is ended, unless it only waits for a CPU.
 const GRACE: Duration = Duration::from_secs(2);
+/// How long it may wait for a CPU. Its end would need one, too.
+const STARVED: Duration = Duration::from_secs(30);
 /// While threads are about to stop, it is asked this often whether they still can.
 const ASKED: Duration = Duration::from_millis(5);
 /// How long a tracer that is told to end may take.
@@ -189,6 +194,8 @@ pub(super) struct Tracer {
     lent: Option<Lent>,
     /// It has announced its end, or the connection is broken.
     over: bool,
+    /// It did not answer in time.
+    silent: bool,
 }
 
 impl std::fmt::Debug for Tracer {
@@ -232,7 +239,7 @@ impl Tracer {
         }
         let line = Arc::new(Line { socket, shared });
         ours().push(Own { pid, line: Arc::downgrade(&line) });
-        let mut tracer = Tracer { pid, line, lent: Some(lent), over: false };
+        let mut tracer = Tracer { pid, line, lent: Some(lent), over: false, silent: false };
         match tracer.answer(sys::monotonic_ns(), &|| false) {
             Some(Answer { errno: 0, .. }) => Ok(tracer),
             Some(Answer { errno: libc::ECHILD, .. }) => Err(failed(io::Error::other(
@@ -252,6 +259,17 @@ impl Tracer {
         self.over
     }
 
+    /// Whether it has not answered in time.
+    pub(super) fn is_silent(&self) -> bool {
+        self.silent
+    }
+
+    /// Whether it can answer as soon as it gets a CPU: nobody has stopped or ended it.
+    fn is_starved(&self) -> bool {
+        let stat = u32::try_from(self.pid).ok().and_then(|pid| Stat::read(pid).ok());
+        stat.is_some_and(|stat| matches!(stat.state, 'R' | 'S' | 'D'))
+    }
+
     /// Prepares it for the next stop: nothing has been let go early.
     pub(super) fn begin(&self) {
         self.line.shared.let_go.store(false, Ordering::SeqCst);
@@ -266,7 +284,7 @@ impl Tracer {
         patience: Duration,
         deadline_ns: u64,
         hopeless: &dyn Fn() -> bool,
-    ) -> Option<&[Thread]> {
+    ) -> Option<()> {
         self.line.shared.hopeless.store(false, Ordering::Relaxed);
         let block = Block::new(tids);
         let order = Order {
@@ -276,8 +294,12 @@ impl Tracer {
             block: Arc::as_ptr(&block) as usize,
         };
         self.lent.as_mut()?.blocks.push(block);
-        self.ask(&order, deadline_ns.saturating_add(patience.as_nanos() as u64), hopeless)?;
-        self.lent.as_ref()?.blocks.last().map(|block| &*block.threads)
+        self.ask(&order, deadline_ns.saturating_add(patience.as_nanos() as u64), hopeless).map(drop)
+    }
+
+    /// The threads that it was last told to stop.
+    pub(super) fn latest(&self) -> &[Thread] {
+        self.lent.as_ref().and_then(|lent| lent.blocks.last()).map_or(&[], |block| &block.threads)
     }
 
     /// All threads that it was told to stop since it last let go.
@@ -315,6 +337,7 @@ impl Tracer {
         let socket = self.line.socket.as_raw_fd();
         let begun = sys::monotonic_ns();
         let end = deadline_ns.max(begun).saturating_add(GRACE.as_nanos() as u64);
+        let latest = end.saturating_add(STARVED.as_nanos() as u64);
         let mut answer = Answer::NONE;
         loop {
             // SAFETY: an answer is numbers without padding, and any numbers make one.
@@ -325,14 +348,15 @@ impl Tracer {
                     self.over |= answer.ends != 0 || answer.errno != 0;
                     return Some(answer);
                 }
-                Err(nix::errno::Errno::EAGAIN | nix::errno::Errno::EINTR) if now < end => {}
-                Err(_) => {
+                Err(Errno::EAGAIN | Errno::EINTR) if now < end || now < latest && self.is_starved() => {}
+                Err(errno) => {
                     self.over = true;
+                    self.silent = matches!(errno, Errno::EAGAIN | Errno::EINTR);
                     return None;
                 }
             }
             // Not a busy loop: the tracer, and the thread that is to stop, need the CPUs.
-            let [came] = raw::poll([socket], Some((end - now).min(ASKED.as_nanos() as u64)));
+            let [came] = raw::poll([socket], Some(ASKED.as_nanos() as u64));
             if !came && hopeless() {
                 self.line.shared.hopeless.store(true, Ordering::Relaxed);
             }
