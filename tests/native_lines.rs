@@ -36,6 +36,15 @@ fn compile_c(options: &[&str], out: &Path) {
     run(Command::new("cc").args(["-O1", "-o"]).arg(out).args(options).arg(C));
 }
 
+fn compile_rust(options: &[&str], out: &Path) {
+    let compiler = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    run(Command::new(compiler)
+        .args(["-g", "-Copt-level=1", "--edition=2024", "-o"])
+        .arg(out)
+        .args(options)
+        .arg(RUST));
+}
+
 fn strip(program: &Path) {
     run(Command::new("strip").arg(program));
 }
@@ -127,18 +136,35 @@ fn check_lines(all: &[Vec<Vec<Frame>>], source: &str, function: &str, inlined: &
 fn lines_of_c() {
     let folder = folder("c");
     let program = folder.join("program");
-    for options in [["-g", "-gdwarf-5"], ["-g", "-gdwarf-4"], ["-g", "-gz=zlib"]] {
+    let split = ["-gsplit-dwarf", "-gdwarf-5"];
+    for options in [["-g", "-gdwarf-5"], ["-g", "-gdwarf-4"], ["-g", "-gz=zlib"], split] {
         compile_c(&options, &program);
         check_lines(&samples(&program, "burn"), C, "burn", "step");
     }
+    assert!(
+        std::fs::read_dir(&folder)
+            .unwrap()
+            .any(|file| file.unwrap().path().extension() == Some("dwo".as_ref()))
+    );
 }
 
 #[test]
 fn lines_of_rust() {
-    let program = folder("rust").join("program");
-    let compiler = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
-    let options = ["-g", "-Copt-level=1", "--edition=2024", "-o"];
-    run(Command::new(compiler).args(options).arg(&program).arg(RUST));
+    check_rust(&[]);
+}
+
+/// The entries of units in one package, and in one object each.
+#[test]
+fn lines_of_rust_in_other_files() {
+    check_rust(&["-Csplit-debuginfo=packed"]);
+    check_rust(&["-Csplit-debuginfo=unpacked"]);
+    check_rust(&["-Csplit-debuginfo=packed", "-Cdwarf-version=5"]);
+    check_rust(&["-Csplit-debuginfo=unpacked", "-Cdwarf-version=5"]);
+}
+
+fn check_rust(more: &[&str]) {
+    let program = folder(&format!("rust{}", more.concat())).join("program");
+    compile_rust(more, &program);
     let all = samples(&program, "burn");
     let (in_step, call) = (marked(RUST, "inlined"), marked(RUST, "call"));
     let (mut inlined, mut without) = (0, 0);
@@ -307,5 +333,40 @@ fn damaged_debug_information_ends_in_time() {
             }
         }
         assert!(known > 0 && variables > 0, "{known} lines, {variables} variables");
+    }
+}
+
+/// A package that somebody else may have written: whatever is in it, there is an answer.
+#[test]
+fn a_damaged_package_ends_in_time() {
+    let mut random = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut next = || {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (random >> 33) as usize
+    };
+    for version in ["-Cdwarf-version=4", "-Cdwarf-version=5"] {
+        let program = folder(&format!("damaged{version}")).join("program");
+        compile_rust(&["-Csplit-debuginfo=packed", version], &program);
+        let image = Image::from_file(&program).unwrap();
+        let symbols = image.symbols().unwrap();
+        let burn = symbols.iter().find(|symbol| symbol.size > 0 && symbol.name.contains("burn")).unwrap();
+        let package = program.with_extension("dwp");
+        let whole = std::fs::read(&package).unwrap();
+        let mut known = 0;
+        for round in 0..200 {
+            let mut damaged = whole.clone();
+            for _ in 0..round % 16 {
+                // Behind the header of the file.
+                let at = 64 + next() % (damaged.len() - 64);
+                damaged[at] = next() as u8;
+            }
+            damaged.truncate(if round % 50 == 49 { next() % whole.len() } else { whole.len() });
+            std::fs::write(&package, &damaged).unwrap();
+            let mut lines = Lines::of_image(&image);
+            let address = burn.address + burn.size / 2;
+            let frames = lines.within(address, Duration::from_secs(1));
+            known += usize::from(frames.iter().any(|frame| frame.function.is_some()));
+        }
+        assert!(known > 10, "{known} of 200");
     }
 }

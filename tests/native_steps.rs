@@ -186,5 +186,6 @@ fn a_static_program() {
 
 #[test]
 fn rust() {
-    check_built("rustc", "program.rs", &["-O"]);
+    let rustc = std::env::var("RUSTC").unwrap_or_else(|_| "rustc".into());
+    check_built(&rustc, "program.rs", &["-O"]);
 }

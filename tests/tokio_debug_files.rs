@@ -86,6 +86,37 @@ fn a_separate_file_and_compressed_sections_say_the_same() {
     }
 }
 
+/// Debug information of single units in a package beside the program, or in objects where they were built.
+#[test]
+fn split_files_say_the_same() {
+    let expected = lines(&build_tokio("1.54.1", TokioFlavour::Dev), None);
+    let packed = build_tokio("1.54.1", TokioFlavour::Packed);
+    assert_eq!(lines(&packed, None), expected);
+    assert_eq!(lines(&build_tokio("1.54.1", TokioFlavour::Unpacked), None), expected);
+
+    let folder = folder("split");
+    let alone = folder.join("books");
+    std::fs::copy(&packed, &alone).unwrap();
+    let warning = || {
+        let (found, snapshot) = frames(&TokioFixture::start_program(&alone, &["many=3"]), None);
+        assert!(found.values().all(Vec::is_empty), "{found:?}");
+        let [warning] = snapshot.header.warnings.as_slice() else { panic!("{:?}", snapshot.header.warnings) };
+        warning.clone()
+    };
+    let nothing = warning();
+    assert!(nothing.contains("in other files (.dwo, .dwp)"), "{nothing}");
+    // A package of another program.
+    let other = folder.join("other.rs");
+    std::fs::write(&other, "fn main() {}").unwrap();
+    let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let options = ["-g", "-Csplit-debuginfo=packed", "-o"];
+    let status = Command::new(rustc).args(options).args([&folder.join("other"), &other]).status();
+    assert!(status.unwrap().success());
+    std::fs::rename(folder.join("other.dwp"), folder.join("books.dwp")).unwrap();
+    assert_eq!(warning(), nothing);
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
 /// A file that belongs to another build is not used, and what is missing is said.
 #[test]
 fn a_file_of_another_build_is_not_used() {

@@ -56,6 +56,14 @@ impl Image {
         Some(Image { path: "[vdso]".to_owned(), bias, is_executable: false, file })
     }
 
+    /// The length of a file of the file system that this one is from, by its path there, bytes. None if there is no such
+    /// file, or it cannot be known in time.
+    pub(crate) fn len_beside(&self, path: &str) -> Option<u64> {
+        let path = format!("{}{path}", self.file.root);
+        let found = slow_files::within(move || std::fs::metadata(path)).ok()?;
+        found.is_file().then_some(found.len())
+    }
+
     /// Another ELF file of the file system that this one is from, by its path there, with this one's bias. None if
     /// there is none that can be read.
     pub(crate) fn beside(&self, path: &str) -> Option<Image> {

@@ -1,8 +1,9 @@
 //! Files, lines and inlined calls of native code, from DWARF.
 //!
-//! [`separate`] finds the file with the debug information of an image, [`sections`] and [`strings`] read it, [`units`]
-//! says which compilation unit has an address, [`functions`] and [`rows`] read that unit. Whatever is malformed is left
-//! out; the time and the bytes are bounded. Source: DWARF Debugging Information Format, version 5.
+//! [`separate`] finds the file with the debug information of an image, [`split`] those with the entries of single units,
+//! [`sections`] and [`strings`] read them, [`units`] says which compilation unit has an address, [`functions`] and
+//! [`rows`] read that unit. Whatever is malformed is left out; the time and the bytes are bounded. Source: DWARF Debugging
+//! Information Format, version 5.
 
 mod functions;
 mod lists;
@@ -11,12 +12,13 @@ mod pieces;
 pub(super) mod rows;
 pub(super) mod sections;
 mod separate;
+mod split;
 mod strings;
 pub(super) mod units;
 
 use std::sync::Arc;
 
-use gimli::{Abbreviations, DebugInfoOffset, Dwarf, UnitOffset};
+use gimli::{Abbreviations, UnitOffset};
 use rustc_hash::FxHashMap;
 
 use super::demangle::demangled;
@@ -24,7 +26,7 @@ use crate::process::Image;
 use functions::{Functions, InUnit};
 pub(crate) use patience::Patience;
 use rows::Rows;
-use sections::{InFile, Reader, Sections};
+use sections::{InFile, Sections};
 pub(crate) use separate::{debug_file, given};
 use units::Units;
 
@@ -73,6 +75,12 @@ impl Lines {
         Lines { sections, units: None, known: FxHashMap::default(), remembered: 0 }
     }
 
+    /// The debug information of a file, and of the files of its units.
+    #[cfg(any(test, feature = "test-support"))]
+    pub fn of_image(image: &Image) -> Lines {
+        Sections::load(image, 1 << 30).map(Lines::new).unwrap_or_else(|_| Lines::new(Sections::default()))
+    }
+
     /// The debug information in some bytes, by the names of their sections.
     #[cfg(any(test, feature = "test-support"))]
     pub fn of_sections<'a>(bytes: impl IntoIterator<Item = (&'a str, Vec<u8>)>) -> Lines {
@@ -102,14 +110,14 @@ impl Lines {
         }
         let Lines { sections, units, known, remembered } = self;
         let units = units.get_or_insert_with(|| Units::read(sections, patience));
-        let dwarf = sections.dwarf();
+        let sections = &*sections;
         for offset in units.at(address) {
             if patience.check().is_none() {
                 break;
             }
             let abbreviations = known.get(&offset).map(|known| Arc::clone(&known.abbreviations));
-            let Some(unit) = units::unit(sections, &dwarf, offset, abbreviations) else { continue };
-            let unit = InFile::new(sections, &dwarf, &unit);
+            let Some(opened) = units::open(sections, offset, abbreviations) else { continue };
+            let unit = opened.view();
             if !known.contains_key(&offset) {
                 let found = Known::read(unit, patience);
                 *remembered += found.size();
@@ -120,7 +128,7 @@ impl Lines {
                 known.insert(offset, found);
             }
             let Some(known) = known.get(&offset) else { continue };
-            let frames = known.frames(unit, address, &Other { sections, dwarf: &dwarf, units }, patience);
+            let frames = known.frames(unit, address, &Other { sections, units }, patience);
             if !frames.is_empty() {
                 return frames;
             }
@@ -176,16 +184,15 @@ impl Known {
 /// The other units of a file.
 struct Other<'a, 'b> {
     sections: &'a Sections,
-    dwarf: &'b Dwarf<Reader<'a>>,
     units: &'b Units,
 }
 
 impl<'a> Other<'a, '_> {
     /// The unit that an offset in `.debug_info` is in, and the offset in the unit.
-    fn unit(&self, offset: DebugInfoOffset<usize>) -> Option<InUnit<'a>> {
-        let start = self.units.around(offset.0)?;
-        let unit = units::unit(self.sections, self.dwarf, start, None)?;
-        Some((unit, UnitOffset(offset.0.checked_sub(start)?)))
+    fn unit(&self, offset: usize) -> Option<InUnit<'a>> {
+        let start = self.units.around(offset)?;
+        let opened = units::open(self.sections, start, None)?;
+        Some((opened, UnitOffset(offset.checked_sub(start)?)))
     }
 }
 

@@ -14,10 +14,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gimli::{Abbreviations, Dwarf};
+use gimli::Abbreviations;
 use rustc_hash::FxHashMap;
 
-use super::lines::sections::{InFile, Reader, Sections};
+use super::lines::sections::Sections;
 use super::lines::units::{self, Units};
 use super::lines::{Patience, debug_file, given};
 use crate::process::Image;
@@ -222,10 +222,10 @@ impl Types {
         self.patience.is_over() || self.is_full() || self.sections.is_spent()
     }
 
-    /// Whether a part of the debug information is in other files (`-C split-debuginfo`), which are not read. Known after the
-    /// first lookup.
-    pub fn is_split(&self) -> bool {
-        self.units.as_ref().is_some_and(Units::is_split)
+    /// Whether a part of the debug information is in other files (`-C split-debuginfo`) that are not there, or are of
+    /// another build. Known after the first lookup.
+    pub fn is_incomplete(&self) -> bool {
+        self.sections.is_incomplete()
     }
 
     fn is_full(&self) -> bool {
@@ -287,7 +287,7 @@ impl Types {
         let mut patience = self.patience.clone();
         let done = patience.spend(|patience| {
             if self.units.is_none() {
-                self.units = Some(Units::read(&self.sections, patience));
+                self.units = Some(Units::read(&mut self.sections, patience));
             }
             work(self, patience)
         });
@@ -300,9 +300,8 @@ impl Types {
         for unit_offset in offsets {
             let indexed = self.indexed(unit_offset, patience)?;
             let Some(entry) = indexed.index.function(address) else { continue };
-            let dwarf = self.sections.dwarf();
-            let unit = units::unit(&self.sections, &dwarf, unit_offset, Some(indexed.abbreviations))?;
-            let unit = InFile::new(&self.sections, &dwarf, &unit);
+            let opened = units::open(&self.sections, unit_offset, Some(indexed.abbreviations))?;
+            let unit = opened.view();
             let mut found = entry::function(unit, unit_offset, entry, patience)?;
             let from = found.origin.take();
             let types = found.into_types(indexed.index.path(unit, entry));
@@ -321,9 +320,8 @@ impl Types {
     ) -> Option<TypeId> {
         let unit_offset = self.units.as_ref()?.around(origin)?;
         let indexed = self.indexed(unit_offset, patience)?;
-        let dwarf = self.sections.dwarf();
-        let unit = units::unit(&self.sections, &dwarf, unit_offset, Some(indexed.abbreviations))?;
-        let unit = InFile::new(&self.sections, &dwarf, &unit);
+        let opened = units::open(&self.sections, unit_offset, Some(indexed.abbreviations))?;
+        let unit = opened.view();
         let entry = origin.checked_sub(unit_offset)?;
         let mut found = entry::function(unit, unit_offset, entry, patience)?;
         let next = found.origin.take();
@@ -355,9 +353,8 @@ impl Types {
     ) -> Option<(Type, Option<(TypeId, u64)>)> {
         let unit_offset = self.units.as_ref()?.around(at)?;
         let indexed = self.indexed(unit_offset, patience)?;
-        let dwarf = self.sections.dwarf();
-        let unit = units::unit(&self.sections, &dwarf, unit_offset, Some(indexed.abbreviations))?;
-        let unit = InFile::new(&self.sections, &dwarf, &unit);
+        let opened = units::open(&self.sections, unit_offset, Some(indexed.abbreviations))?;
+        let unit = opened.view();
         let entry = at.checked_sub(unit_offset)?;
         let (mut found, discriminant) = entry::read(unit, unit_offset, entry, patience)?;
         let scope = indexed.index.path(unit, entry);
@@ -389,9 +386,8 @@ impl Types {
             if self.is_full() {
                 return None;
             }
-            let dwarf = self.sections.dwarf();
-            let unit = units::unit(&self.sections, &dwarf, unit_offset, Some(indexed.abbreviations))?;
-            let unit = InFile::new(&self.sections, &dwarf, &unit);
+            let opened = units::open(&self.sections, unit_offset, Some(indexed.abbreviations))?;
+            let unit = opened.view();
             let mut found: FxHashMap<String, Vec<TypeId>> = FxHashMap::default();
             for (name, at) in indexed.index.named(unit, &format!("{name}<"), patience) {
                 self.name_bytes += name.len();
@@ -413,9 +409,8 @@ impl Types {
         for unit_offset in std::iter::once(home).chain(others) {
             patience.check()?;
             let Some(indexed) = self.indexed(unit_offset, patience) else { continue };
-            let dwarf = self.sections.dwarf();
-            let unit = units::unit(&self.sections, &dwarf, unit_offset, Some(indexed.abbreviations))?;
-            let unit = InFile::new(&self.sections, &dwarf, &unit);
+            let opened = units::open(&self.sections, unit_offset, Some(indexed.abbreviations))?;
+            let unit = opened.view();
             let bodies = indexed.index.bodies_in(unit, scope, patience);
             let found = entry::awaits(unit, unit_offset, &bodies, &body, patience).unwrap_or_default();
             if !found.is_empty() {
@@ -435,11 +430,10 @@ impl Types {
         if let Some(known) = self.indexes.get(&unit_offset) {
             return Some(known.clone());
         }
-        let dwarf: Dwarf<Reader<'_>> = self.sections.dwarf();
-        let unit = units::unit(&self.sections, &dwarf, unit_offset, None)?;
-        let index = Index::read(InFile::new(&self.sections, &dwarf, &unit), patience);
+        let opened = units::open(&self.sections, unit_offset, None)?;
+        let index = Index::read(opened.view(), patience);
         self.indexed += index.len();
-        let found = Indexed { abbreviations: Arc::clone(&unit.abbreviations), index: Arc::new(index) };
+        let found = Indexed { abbreviations: opened.abbreviations(), index: Arc::new(index) };
         if self.indexed > MAX_INDEXED {
             self.indexes.clear();
             self.indexed = found.index.len();

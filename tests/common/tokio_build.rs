@@ -34,6 +34,10 @@ pub enum TokioFlavour {
     Mimalloc,
     /// As `cargo build` builds it, with Tokio's own task dumps. Not among [`TokioFlavour::ALL`].
     Dump,
+    /// As `cargo build` builds it, with the debug information in one package beside it. Not among [`TokioFlavour::ALL`].
+    Packed,
+    /// The same in one object for each unit. Not among [`TokioFlavour::ALL`].
+    Unpacked,
 }
 
 impl TokioFlavour {
@@ -62,7 +66,7 @@ impl TokioFlavour {
 
     fn profile(self) -> &'static str {
         match self {
-            TokioFlavour::Dev => "dev",
+            TokioFlavour::Dev | TokioFlavour::Packed | TokioFlavour::Unpacked => "dev",
             TokioFlavour::Full => "full",
             TokioFlavour::Lines => "lines",
             TokioFlavour::Symbols => "symbols",
@@ -72,6 +76,15 @@ impl TokioFlavour {
             TokioFlavour::Unstable => "unstable",
             TokioFlavour::Mimalloc => "mimalloc",
             TokioFlavour::Dump => "dump",
+        }
+    }
+
+    /// Where its debug information is.
+    fn split(self) -> &'static str {
+        match self {
+            TokioFlavour::Packed => "packed",
+            TokioFlavour::Unpacked => "unpacked",
+            _ => "off",
         }
     }
 
@@ -131,6 +144,10 @@ fn build_fixture((folder, program): (&str, &str), version: &str, flavour: TokioF
         }
         let target = cache.join(format!("tokio-{version}/target"));
         let built = run_build((&package, &target), program, version, flavour).join(program);
+        let package = built.with_extension("dwp");
+        if flavour == TokioFlavour::Packed {
+            fs::copy(&package, cache.join(format!("{name}.dwp"))).expect("the package can be copied");
+        }
         let unfinished = cache.join(format!("{name}.new"));
         fs::copy(built, &unfinished).expect("the built program can be copied");
         fs::rename(&unfinished, &binary).expect("the built program can be renamed");
@@ -153,6 +170,9 @@ fn run_build(
     if flavour == TokioFlavour::Dump {
         cargo.args(["--features", "tokio/taskdump"]);
     }
+    if flavour.profile() == "dev" {
+        cargo.env("CARGO_PROFILE_DEV_SPLIT_DEBUGINFO", flavour.split());
+    }
     cargo.arg("--").args(flavour.of_program());
     // Nothing of the build that this test belongs to.
     for variable in ["CARGO_ENCODED_RUSTFLAGS", "CARGO_BUILD_TARGET", "RUSTC_WRAPPER"] {
@@ -162,6 +182,5 @@ fn run_build(
     let output = cargo.stdin(Stdio::null()).output().expect("cargo can be started");
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "tokio {version} as {flavour:?}:\n{said}");
-    let folder = if flavour == TokioFlavour::Dev { "debug" } else { flavour.profile() };
-    target.join(folder)
+    target.join(if flavour.profile() == "dev" { "debug" } else { flavour.profile() })
 }

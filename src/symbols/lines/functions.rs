@@ -2,13 +2,11 @@
 //!
 //! Entries are read one after another, never by recursion: they may be nested to any depth.
 
-use gimli::{
-    Abbreviation, AttributeValue, DebugInfoOffset, EntriesRaw, RangeListsOffset, UnitOffset, constants,
-};
+use gimli::{Abbreviation, AttributeValue, EntriesRaw, RangeListsOffset, UnitOffset, constants};
 
 use super::patience::Patience;
 use super::rows::text;
-use super::sections::{InFile, Reader};
+use super::sections::{InFile, Opened, Reader};
 
 /// Ranges of the functions of one unit at most.
 const MAX_FUNCTIONS: usize = 1 << 20;
@@ -18,7 +16,7 @@ const MAX_INLINED: usize = 128;
 const MAX_HOPS: usize = 8;
 
 /// A unit, and the offset of an entry in it.
-pub(super) type InUnit<'a> = (gimli::Unit<Reader<'a>>, UnitOffset<usize>);
+pub(super) type InUnit<'a> = (Opened<'a>, UnitOffset<usize>);
 type Value<'a> = AttributeValue<Reader<'a>>;
 
 /// The functions of a unit that have code.
@@ -223,7 +221,7 @@ enum Way {
     /// The entry at this offset of the unit.
     Here(UnitOffset<usize>),
     /// The entry at this offset of `.debug_info`.
-    Elsewhere(DebugInfoOffset<usize>),
+    Elsewhere(usize),
     End,
 }
 
@@ -233,7 +231,9 @@ impl<'a> Entry<'a> {
         match (name.filter(|name| !name.is_empty()), self.origin) {
             (Some(name), _) => Way::Name(text(name)),
             (None, Some(AttributeValue::UnitRef(offset))) => Way::Here(offset),
-            (None, Some(AttributeValue::DebugInfoRef(offset))) => Way::Elsewhere(offset),
+            (None, Some(AttributeValue::DebugInfoRef(offset))) => {
+                unit.elsewhere(offset).map_or(Way::End, Way::Elsewhere)
+            }
             (None, _) => Way::End,
         }
     }
@@ -244,12 +244,12 @@ impl<'a> Entry<'a> {
 pub(super) fn name<'a>(
     entry: &Entry<'a>,
     unit: InFile<'_, 'a>,
-    other: &dyn Fn(DebugInfoOffset<usize>) -> Option<InUnit<'a>>,
+    other: &dyn Fn(usize) -> Option<InUnit<'a>>,
 ) -> Option<String> {
     let (mut entry, mut elsewhere) = (*entry, None);
     let mut plain = None;
     for _ in 0..MAX_HOPS {
-        let here = elsewhere.as_ref().map_or(unit, |found| unit.other(found));
+        let here = elsewhere.as_ref().map_or(unit, Opened::view);
         plain = plain.or_else(|| here.string(entry.name?)).filter(|text| !text.is_empty());
         let (moved, at) = match entry.way_to_name(here) {
             Way::Name(name) => return Some(name),
@@ -261,7 +261,7 @@ pub(super) fn name<'a>(
             }
         };
         elsewhere = moved.or(elsewhere);
-        let here = elsewhere.as_ref().map_or(unit, |found| unit.other(found));
+        let here = elsewhere.as_ref().map_or(unit, Opened::view);
         let Some(next) = entry_at(here, at) else { break };
         entry = next;
     }

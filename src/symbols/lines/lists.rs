@@ -24,12 +24,20 @@ const MAX_WHOLE: usize = 256 << 20;
 pub(in crate::symbols) struct Lists {
     image: Option<Image>,
     sections: OnceLock<[Section; 2]>,
+    /// They are of a unit whose entries are not in the program: before DWARF 5 they have a form of their own there.
+    is_split: bool,
 }
 
 impl Lists {
     /// Those of a file.
     pub(super) fn of(image: &Image) -> Lists {
-        Lists { image: Some(image.clone()), sections: OnceLock::new() }
+        Lists { image: Some(image.clone()), sections: OnceLock::new(), is_split: false }
+    }
+
+    /// Those of a unit whose entries are not in the program.
+    pub(super) fn split(old: Vec<u8>, new: Vec<u8>) -> Lists {
+        let sections = OnceLock::from([old, new].map(Section::Whole));
+        Lists { image: None, sections, is_split: true }
     }
 
     /// The expression that an attribute of a unit has for an address of the code. None: there is none.
@@ -53,8 +61,11 @@ impl Lists {
         let lists = LocationLists::new(DebugLoc::from(old), DebugLocLists::from(new));
         // The list was cut out of its section: it begins at 0.
         let (begin, addresses) = (LocationListsOffset(0), &unit.dwarf.debug_addr);
-        let mut found =
-            lists.locations(begin, unit.encoding(), unit.low_pc, addresses, unit.addr_base).ok()?;
+        let (encoding, base) = (unit.encoding(), unit.addr_base);
+        let mut found = match self.is_split {
+            true => lists.locations_dwo(begin, encoding, unit.low_pc, addresses, base).ok()?,
+            false => lists.locations(begin, encoding, unit.low_pc, addresses, base).ok()?,
+        };
         for _ in 0..MAX_ENTRIES {
             let entry = found.next().ok()??;
             if entry.range.begin <= address && address < entry.range.end {

@@ -46,13 +46,20 @@ impl Budget {
 
     /// Reads some bytes, unless that would be more than may be read. Empty if it cannot be read.
     pub(super) fn read(&self, image: &Image, offset: u64, len: usize) -> Vec<u8> {
+        if self.spend(len).is_none() {
+            return Vec::new();
+        }
+        image.file.read_at(offset, len).unwrap_or_default()
+    }
+
+    /// Takes some bytes off. None if there are not so many left.
+    fn spend(&self, len: usize) -> Option<()> {
         let enough =
             self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(len));
         if enough.is_err() {
             self.is_spent.store(true, Ordering::Relaxed);
-            return Vec::new();
         }
-        image.file.read_at(offset, len).unwrap_or_default()
+        enough.ok().map(|_| ())
     }
 }
 
@@ -62,15 +69,23 @@ impl Section {
     /// # Errors
     /// It is larger, or cannot be read: one sentence.
     pub(super) fn of(image: &Image, id: SectionId, max: usize) -> Result<Section, String> {
+        Section::named(image, id.name(), max)
+    }
+
+    /// The same by its name.
+    ///
+    /// # Errors
+    /// As above.
+    pub(super) fn named(image: &Image, name: &str, max: usize) -> Result<Section, String> {
         let sections = image.sections().unwrap_or_default();
-        match sections.iter().find(|section| section.name == id.name()) {
+        match sections.iter().find(|section| section.name == name) {
             Some(section) if section.has_bytes() && section.flags & COMPRESSED == 0 => {
                 let room = image.file.len().saturating_sub(section.offset).min(section.size);
                 let len = usize::try_from(room).unwrap_or(usize::MAX);
                 Ok(Section::File(image.clone(), section.offset, len))
             }
             _ => {
-                let data = image.section_data(id.name(), max).map_err(|error| full_text(&error))?;
+                let data = image.section_data(name, max).map_err(|error| full_text(&error))?;
                 Ok(Section::Whole(data.unwrap_or_default()))
             }
         }
@@ -100,6 +115,13 @@ impl Section {
                 image.file.read_at(offset.checked_add(at as u64)?, len).ok().map(Cow::Owned)
             }
         }
+    }
+
+    /// Some bytes, which are read anew and taken off what may be read. None if there are not so many.
+    pub(super) fn take(&self, at: usize, len: usize, budget: &Budget) -> Option<Vec<u8>> {
+        at.checked_add(len).filter(|end| *end <= self.len())?;
+        budget.spend(len)?;
+        self.bytes(at, len).map(Cow::into_owned)
     }
 
     /// The length of the unit that begins here, with the bytes that say so.

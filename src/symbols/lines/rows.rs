@@ -77,10 +77,10 @@ pub(in crate::symbols) fn file(unit: InFile<'_, '_>, number: u64) -> Option<Stri
     let mut path = unit.comp_dir.map(text).unwrap_or_default();
     // Directory 0 is that of the unit.
     if file.directory_index() != 0 {
-        let folder = file.directory(header).and_then(|folder| unit.string(folder));
+        let folder = file.directory(header).and_then(|folder| unit.line_string(folder));
         path = joined(path, &text(folder?));
     }
-    Some(joined(path, &text(unit.string(file.path_name())?)))
+    Some(joined(path, &text(unit.line_string(file.path_name())?)))
 }
 
 fn joined(folder: String, path: &str) -> String {

@@ -3,14 +3,21 @@
 //! The largest ones are read in pieces, when each is first needed: units one at a time, [`Strings`] some pages. They are
 //! never mapped, because a file that is cut while it is mapped would end loiter with SIGBUS. Compressed sections have no
 //! pieces, so these are read whole.
+//!
+//! Units whose entries are in other files ([`split`](super::split)) have offsets behind those of `.debug_info`.
 
 use std::borrow::Cow;
-use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
-use gimli::{AttributeValue, Dwarf, EndianSlice, LittleEndian, SectionId, Unit, UnitRef};
+use gimli::{
+    Abbreviations, AttributeValue, DebugInfoOffset, Dwarf, DwarfFileType, EndianSlice, LittleEndian,
+    RangeLists, SectionId, Unit, UnitRef,
+};
 
 use super::lists::Lists;
 use super::pieces::{Budget, Section};
+use super::split::{self, Skeleton, SplitParts, SplitUnit};
 use super::strings::Strings;
 use crate::cause::full_text;
 use crate::process::Image;
@@ -41,6 +48,10 @@ pub(in crate::symbols) struct Sections {
     strings: Strings,
     lists: Lists,
     budget: Budget,
+    /// The file that may have the entries of some units in other files beside it.
+    program: Option<Image>,
+    /// The entries of a unit are in another file that is not there, or that belongs to another build.
+    is_incomplete: AtomicBool,
 }
 
 /// Where one unit is.
@@ -50,6 +61,8 @@ struct UnitBytes {
     len: usize,
     /// What was read of it, if it had to be read.
     read: OnceLock<Vec<u8>>,
+    /// If its entries are in another file.
+    split: Option<Box<SplitUnit>>,
 }
 
 /// The units in a section, as far as their lengths are right.
@@ -59,7 +72,7 @@ fn units(info: &Section) -> Vec<UnitBytes> {
         if units.len() >= MAX_UNITS {
             break;
         }
-        units.push(UnitBytes { start, len, read: OnceLock::new() });
+        units.push(UnitBytes { start, len, read: OnceLock::new(), split: None });
         start += len;
     }
     units
@@ -88,13 +101,14 @@ impl Sections {
         room = room.saturating_sub(info.size());
         let strings = Section::of(image, SectionId::DebugStr, room)?;
         room = room.saturating_sub(strings.size());
-        Ok(Sections { lists: Lists::of(image), ..Sections::new(whole, info, strings, room) })
+        let (lists, program) = (Lists::of(image), Some(image.clone()));
+        Ok(Sections { lists, program, ..Sections::new(whole, info, strings, room) })
     }
 
     fn new(whole: Vec<(SectionId, Vec<u8>)>, info: Section, strings: Section, room: usize) -> Sections {
         let units = units(&info);
         let (strings, budget) = (Strings::new(strings), Budget::new(room));
-        Sections { whole, info, units, strings, lists: Lists::default(), budget }
+        Sections { whole, info, units, strings, budget, ..Sections::default() }
     }
 
     /// Sections with these names and bytes; others than those that are needed are left out.
@@ -129,8 +143,8 @@ impl Sections {
         EndianSlice::new(found.map_or(&[], |(_, bytes)| bytes), LittleEndian)
     }
 
-    /// The sections that are read whole.
-    pub(in crate::symbols) fn dwarf(&self) -> Dwarf<Reader<'_>> {
+    /// The sections that the units of the file itself refer to.
+    pub(super) fn dwarf(&self) -> Dwarf<Reader<'_>> {
         let load = |id| Ok::<_, std::convert::Infallible>(self.get(id));
         match Dwarf::load(load) {
             Ok(dwarf) => dwarf,
@@ -138,15 +152,75 @@ impl Sections {
         }
     }
 
-    /// The offsets of all units in `.debug_info`, ascending.
+    /// Those that a unit refers to whose entries are in another file.
+    pub(super) fn dwarf_with<'a>(&'a self, parts: &SplitParts<'a>) -> Dwarf<Reader<'a>> {
+        let slice = |bytes| EndianSlice::new(bytes, LittleEndian);
+        let old_ranges = self.get(SectionId::DebugRanges).into();
+        Dwarf {
+            debug_str_offsets: slice(parts.string_offsets).into(),
+            ranges: RangeLists::new(old_ranges, slice(parts.ranges).into()),
+            file_type: DwarfFileType::Dwo,
+            ..self.dwarf()
+        }
+    }
+
+    /// What is read in pieces for the units of the file itself.
+    pub(super) fn texts(&self) -> Texts<'_> {
+        let Sections { strings, lists, budget, .. } = self;
+        Texts { strings, line_strings: strings, lists, budget }
+    }
+
+    /// The same for a unit whose entries are in another file.
+    pub(super) fn texts_with<'a>(&'a self, parts: &SplitParts<'a>) -> Texts<'a> {
+        Texts { strings: parts.strings, lists: parts.lists, ..self.texts() }
+    }
+
+    /// The offsets of all units, ascending.
     pub(super) fn unit_offsets(&self) -> impl Iterator<Item = usize> {
         self.units.iter().map(|unit| unit.start)
     }
 
+    /// Finds the units of skeletons: their offsets.
+    pub(super) fn add_split(&mut self, skeletons: &[&Skeleton]) -> Vec<Option<usize>> {
+        let Some(program) = &self.program else { return skeletons.iter().map(|_| None).collect() };
+        let mut start = self.units.last().map_or(0, |last| last.start.saturating_add(last.len));
+        let mut added = Vec::new();
+        for found in split::find(program, skeletons) {
+            let offset = found.and_then(|(unit, len)| {
+                let end = start.checked_add(len.max(1)).filter(|_| self.units.len() < MAX_UNITS)?;
+                let (read, split) = (OnceLock::new(), Some(Box::new(unit)));
+                self.units.push(UnitBytes { start, len, read, split });
+                Some(std::mem::replace(&mut start, end))
+            });
+            added.push(offset);
+        }
+        added
+    }
+
+    /// Notes that the entries of a unit are not there.
+    pub(super) fn note_incomplete(&self) {
+        self.is_incomplete.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the entries of a unit were not there.
+    pub(in crate::symbols) fn is_incomplete(&self) -> bool {
+        self.is_incomplete.load(Ordering::Relaxed)
+    }
+
+    fn unit_bytes(&self, offset: usize) -> Option<&UnitBytes> {
+        let nth = self.units.binary_search_by_key(&offset, |unit| unit.start).ok()?;
+        self.units.get(nth)
+    }
+
+    /// The unit at an offset, if its entries are in another file, and its parts, if they can be read.
+    pub(super) fn split(&self, offset: usize) -> Option<(&SplitUnit, Option<SplitParts<'_>>)> {
+        let unit = self.unit_bytes(offset)?.split.as_deref()?;
+        Some((unit, unit.parts(&self.budget)))
+    }
+
     /// The bytes of the unit at an offset.
     pub(super) fn unit(&self, offset: usize) -> Option<Reader<'_>> {
-        let nth = self.units.binary_search_by_key(&offset, |unit| unit.start).ok()?;
-        let unit = self.units.get(nth)?;
+        let unit = self.unit_bytes(offset)?;
         let bytes = match &self.info {
             Section::Whole(bytes) => bytes.get(unit.start..unit.start.checked_add(unit.len)?)?,
             Section::File(image, at, _) => {
@@ -159,8 +233,7 @@ impl Sections {
 
     /// The beginning of the unit at an offset, with its first entry, as if the unit were so short.
     pub(super) fn head(&self, offset: usize) -> Option<Cow<'_, [u8]>> {
-        let nth = self.units.binary_search_by_key(&offset, |unit| unit.start).ok()?;
-        let unit = self.units.get(nth)?;
+        let unit = self.unit_bytes(offset)?;
         if unit.len <= HEAD || matches!(self.info, Section::Whole(_)) {
             return self.info.bytes(unit.start, unit.len);
         }
@@ -175,33 +248,61 @@ impl Sections {
     }
 }
 
+/// A unit that was opened, with the sections that its entries refer to.
+#[derive(Debug)]
+pub(in crate::symbols) struct Opened<'a> {
+    pub(super) dwarf: Dwarf<Reader<'a>>,
+    pub(super) unit: Unit<Reader<'a>>,
+    pub(super) texts: Texts<'a>,
+}
+
+/// What is read in pieces of the sections that the entries of a unit refer to.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Texts<'a> {
+    pub(super) strings: &'a Strings,
+    /// Those of the line table, which is in the program.
+    pub(super) line_strings: &'a Strings,
+    pub(super) lists: &'a Lists,
+    pub(super) budget: &'a Budget,
+}
+
+impl<'a> Opened<'a> {
+    /// Its abbreviations.
+    pub(in crate::symbols) fn abbreviations(&self) -> Arc<Abbreviations> {
+        Arc::clone(&self.unit.abbreviations)
+    }
+
+    /// What reads its entries.
+    pub(in crate::symbols) fn view(&self) -> InFile<'_, 'a> {
+        InFile { unit: UnitRef::new(&self.dwarf, &self.unit), texts: self.texts }
+    }
+}
+
 /// A unit, with the sections of its file.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::symbols) struct InFile<'u, 'a> {
     unit: UnitRef<'u, Reader<'a>>,
-    sections: &'a Sections,
+    texts: Texts<'a>,
 }
 
 impl<'u, 'a> InFile<'u, 'a> {
-    pub(in crate::symbols) fn new(
-        sections: &'a Sections,
-        dwarf: &'u Dwarf<Reader<'a>>,
-        unit: &'u Unit<Reader<'a>>,
-    ) -> InFile<'u, 'a> {
-        InFile { unit: UnitRef::new(dwarf, unit), sections }
-    }
-
     /// The lists of where variables are.
     pub(in crate::symbols) fn lists(&self) -> &'a Lists {
-        &self.sections.lists
+        self.texts.lists
     }
 
-    /// Another unit of the same file.
-    pub(super) fn other<'v>(&self, unit: &'v Unit<Reader<'a>>) -> InFile<'v, 'a>
-    where
-        'u: 'v,
-    {
-        InFile { unit: UnitRef::new(self.unit.dwarf, unit), sections: self.sections }
+    /// The offset that a reference to an entry of another unit leads to. None in units whose entries are not in the program,
+    /// which have no other units beside them.
+    pub(in crate::symbols) fn elsewhere(&self, at: DebugInfoOffset<usize>) -> Option<usize> {
+        (self.unit.dwarf.file_type != DwarfFileType::Dwo).then_some(at.0)
+    }
+
+    /// The string of the line table that an attribute has.
+    pub(super) fn line_string(&self, value: AttributeValue<Reader<'a>>) -> Option<Reader<'a>> {
+        match value {
+            AttributeValue::DebugStrRef(at) => self.texts.line_strings.get(at.0, self.texts.budget),
+            other => self.string(other),
+        }
     }
 
     /// The string that an attribute has. None if it has none, or if that cannot be read.
@@ -214,7 +315,7 @@ impl<'u, 'a> InFile<'u, 'a> {
             }
             other => return self.unit.attr_string(other).ok(),
         };
-        self.sections.strings.get(at.0, &self.sections.budget)
+        self.texts.strings.get(at.0, self.texts.budget)
     }
 }
 

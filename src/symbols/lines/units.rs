@@ -3,14 +3,16 @@
 use std::sync::Arc;
 
 use gimli::{
-    Abbreviations, AttributeValue, DebugAbbrev, DebugInfo, DebugInfoOffset, Dwarf, EndianSlice, LittleEndian,
-    SectionId, Unit, UnitHeader, UnitType, constants,
+    Abbreviations, DebugAbbrev, DebugInfo, DebugInfoOffset, EndianSlice, LittleEndian, SectionId, Unit,
+    UnitHeader, UnitType, constants,
 };
 
 use rustc_hash::FxHashMap;
 
 use super::patience::Patience;
-use super::sections::{InFile, Reader, Sections};
+use super::rows::text;
+use super::sections::{Opened, Reader, Sections};
+use super::split::{Skeleton, SplitParts, SplitUnit};
 
 /// Address ranges of all units at most.
 const MAX_RANGES: usize = 4 << 20;
@@ -28,24 +30,52 @@ pub(in crate::symbols) struct Units {
     ranges: Vec<(u64, u64, u32)>,
     /// For each unit, a number that it shares with the others of its crate.
     crates: Vec<Option<u32>>,
-    is_split: bool,
 }
 
 impl Units {
-    /// Reads the list of units. A unit that cannot be read is left out.
-    pub(in crate::symbols) fn read(sections: &Sections, patience: &mut Patience) -> Units {
-        let dwarf = sections.dwarf();
+    /// Reads the list of units, and finds those whose entries are in other files. A unit that cannot be read is left out.
+    pub(in crate::symbols) fn read(sections: &mut Sections, patience: &mut Patience) -> Units {
         let mut units = Units::default();
+        let mut names = Names::default();
+        let skeletons = units.read_own(sections, &mut names, patience);
+        let offsets = sections.add_split(&skeletons.iter().map(|(_, skeleton)| skeleton).collect::<Vec<_>>());
+        // A unit's code is said by its skeleton, and everything else where its entries are.
+        let mut moved = FxHashMap::default();
+        for ((number, skeleton), offset) in skeletons.iter().zip(offsets) {
+            let Some(offset) = offset else {
+                sections.note_incomplete();
+                continue;
+            };
+            moved.insert(*number, units.offsets.len() as u32);
+            units.offsets.push(offset);
+            let object = skeleton.object.as_deref().unwrap_or_default();
+            let name = object.rsplit('/').next().unwrap_or(object);
+            units.crates.push(names.number(name.as_bytes()));
+        }
+        for (.., number) in &mut units.ranges {
+            *number = moved.get(number).copied().unwrap_or(*number);
+        }
+        units.ranges.sort_unstable();
+        units
+    }
+
+    /// Reads the units of the file itself. Returns the skeletons among them with their numbers.
+    fn read_own(
+        &mut self,
+        sections: &Sections,
+        names: &mut Names,
+        patience: &mut Patience,
+    ) -> Vec<(u32, Skeleton)> {
+        let mut skeletons = Vec::new();
         // Many units may share their abbreviations.
         let mut last: Option<(usize, Arc<Abbreviations>)> = None;
-        let mut crates: FxHashMap<Vec<u8>, u32> = FxHashMap::default();
         for offset in sections.unit_offsets() {
             if patience.check().is_none() {
                 break;
             }
-            let number = units.offsets.len() as u32;
-            units.offsets.push(offset);
-            units.crates.push(None);
+            let number = self.offsets.len() as u32;
+            self.offsets.push(offset);
+            self.crates.push(None);
             let Some(head) = sections.head(offset) else { continue };
             let Some(header) = header(EndianSlice::new(&head, LittleEndian)) else { continue };
             if !matches!(header.type_(), UnitType::Compilation | UnitType::Skeleton(_)) {
@@ -53,32 +83,27 @@ impl Units {
             }
             let at = header.debug_abbrev_offset().0;
             let known = last.take().filter(|(other, _)| *other == at).map(|(_, known)| known);
-            let Some(abbreviations) = known.or_else(|| abbreviations(sections, at)) else { continue };
+            let whole = || abbreviations(sections.get(SectionId::DebugAbbrev).slice(), at);
+            let Some(abbreviations) = known.or_else(whole) else { continue };
             last = Some((at, Arc::clone(&abbreviations)));
+            let (dwarf, texts) = (sections.dwarf(), sections.texts());
             let Ok(unit) = Unit::new_with_abbreviations(&dwarf, header, abbreviations) else { continue };
-            let (name, _) = names(InFile::new(sections, &dwarf, &unit));
-            if let Some(name) = name.as_ref().and_then(|name| crate_of(name.slice())) {
-                let next = crates.len() as u32;
-                let known = crates.get(name).copied();
-                let own = known.unwrap_or_else(|| *crates.entry(name.to_vec()).or_insert(next));
-                units.crates.pop();
-                units.crates.push(Some(own));
+            let opened = Opened { dwarf, unit, texts };
+            let said = Said::read(&opened);
+            if let (Some(name), Some(own)) = (said.name.as_ref(), self.crates.last_mut()) {
+                *own = names.number(name.slice());
             }
-            units.add_ranges(number, &unit, &dwarf, patience);
+            if let Some(id) = opened.unit.dwo_id {
+                let (object, folder) = (said.object.map(text), said.folder.map(text));
+                skeletons.push((number, Skeleton { offset, id: id.0, object, folder }));
+            }
+            self.add_ranges(number, &opened, patience);
         }
-        units.ranges.sort_unstable();
-        units
+        skeletons
     }
 
-    fn add_ranges<'a>(
-        &mut self,
-        number: u32,
-        unit: &Unit<Reader<'a>>,
-        dwarf: &Dwarf<Reader<'a>>,
-        patience: &mut Patience,
-    ) -> Option<()> {
-        self.is_split |= unit.dwo_id.is_some();
-        let mut ranges = dwarf.unit_ranges(unit).ok()?;
+    fn add_ranges(&mut self, number: u32, opened: &Opened<'_>, patience: &mut Patience) -> Option<()> {
+        let mut ranges = opened.dwarf.unit_ranges(&opened.unit).ok()?;
         while let Some(range) = ranges.next().ok()? {
             patience.check()?;
             // Code that the linker left out has the address 0.
@@ -97,11 +122,6 @@ impl Units {
         has_it.filter_map(|(.., number)| self.offsets.get(*number as usize).copied())
     }
 
-    /// Whether what some units say is in other files (`-C split-debuginfo`).
-    pub(in crate::symbols) fn is_split(&self) -> bool {
-        self.is_split
-    }
-
     /// The offsets of the other units of the same crate.
     pub(in crate::symbols) fn like(&self, home: usize) -> impl Iterator<Item = usize> {
         let own = self.offsets.binary_search(&home).ok().and_then(|nth| *self.crates.get(nth)?);
@@ -117,9 +137,23 @@ impl Units {
     }
 }
 
-/// The abbreviations at an offset in `.debug_abbrev`.
-pub(in crate::symbols) fn abbreviations(sections: &Sections, at: usize) -> Option<Arc<Abbreviations>> {
-    let rest = sections.get(SectionId::DebugAbbrev).slice().get(at..)?;
+/// Numbers for the crates that units are of.
+#[derive(Debug, Default)]
+struct Names(FxHashMap<Vec<u8>, u32>);
+
+impl Names {
+    /// The number of the crate that a unit's name says. None if it says none.
+    fn number(&mut self, unit: &[u8]) -> Option<u32> {
+        let name = crate_of(unit)?;
+        let next = self.0.len() as u32;
+        let known = self.0.get(name).copied();
+        Some(known.unwrap_or_else(|| *self.0.entry(name.to_vec()).or_insert(next)))
+    }
+}
+
+/// The abbreviations at an offset in some bytes.
+fn abbreviations(bytes: &[u8], at: usize) -> Option<Arc<Abbreviations>> {
+    let rest = bytes.get(at..)?;
     let bytes = EndianSlice::new(rest.get(..MAX_ABBREVIATIONS).unwrap_or(rest), LittleEndian);
     let found = DebugAbbrev::from(bytes).abbreviations(gimli::DebugAbbrevOffset(0)).ok()?;
     Some(Arc::new(found))
@@ -130,21 +164,64 @@ fn header(bytes: Reader<'_>) -> Option<UnitHeader<Reader<'_>>> {
     DebugInfo::from(bytes).header_from_offset(DebugInfoOffset(0)).ok()
 }
 
-/// The unit at an offset in `.debug_info`. Its own offset is 0.
-pub(in crate::symbols) fn unit<'a>(
-    sections: &'a Sections,
-    dwarf: &Dwarf<Reader<'a>>,
+/// The unit at an offset. Its own offset is 0.
+pub(in crate::symbols) fn open(
+    sections: &Sections,
     offset: usize,
     known: Option<Arc<Abbreviations>>,
-) -> Option<Unit<Reader<'a>>> {
+) -> Option<Opened<'_>> {
+    match sections.split(offset) {
+        None => open_own(sections, offset, known),
+        Some((split, parts)) => {
+            let found = parts.and_then(|parts| open_split(sections, split, &parts, known));
+            if found.is_none() {
+                sections.note_incomplete();
+            }
+            found
+        }
+    }
+}
+
+fn open_own(sections: &Sections, offset: usize, known: Option<Arc<Abbreviations>>) -> Option<Opened<'_>> {
     let header = header(sections.unit(offset)?)?;
-    let abbreviations = known.or_else(|| abbreviations(sections, header.debug_abbrev_offset().0))?;
-    let mut unit = Unit::new_with_abbreviations(dwarf, header, abbreviations).ok()?;
-    // Its strings are not among the sections that are read whole.
-    let (name, folder) = names(InFile::new(sections, dwarf, &unit));
-    unit.name = name.or(unit.name);
-    unit.comp_dir = folder.or(unit.comp_dir);
-    Some(unit)
+    let whole = || {
+        let at = header.debug_abbrev_offset().0;
+        abbreviations(sections.get(SectionId::DebugAbbrev).slice(), at)
+    };
+    let abbreviations = known.or_else(whole)?;
+    let (dwarf, texts) = (sections.dwarf(), sections.texts());
+    let unit = Unit::new_with_abbreviations(&dwarf, header, abbreviations).ok()?;
+    Some(named(Opened { dwarf, unit, texts }))
+}
+
+/// A unit whose entries are in another file; its addresses and lines are in the program.
+fn open_split<'a>(
+    sections: &'a Sections,
+    split: &SplitUnit,
+    parts: &SplitParts<'a>,
+    known: Option<Arc<Abbreviations>>,
+) -> Option<Opened<'a>> {
+    let skeleton = open_own(sections, split.skeleton, None)?.unit;
+    let header = header(EndianSlice::new(parts.info, LittleEndian))?;
+    let abbreviations =
+        known.or_else(|| abbreviations(parts.abbreviations, header.debug_abbrev_offset().0))?;
+    let (dwarf, texts) = (sections.dwarf_with(parts), sections.texts_with(parts));
+    let mut unit = Unit::new_with_abbreviations(&dwarf, header, abbreviations).ok()?;
+    // Another build's file may be at the same place.
+    unit.dwo_id.filter(|id| id.0 == split.id)?;
+    unit.copy_relocated_attributes(&skeleton);
+    let mut opened = named(Opened { dwarf, unit, texts });
+    opened.unit.comp_dir = opened.unit.comp_dir.or(skeleton.comp_dir);
+    opened.unit.line_program = skeleton.line_program;
+    Some(opened)
+}
+
+/// The same unit with its name and its directory: these strings are not among the sections that are read whole.
+fn named(mut opened: Opened<'_>) -> Opened<'_> {
+    let said = Said::read(&opened);
+    opened.unit.name = said.name.or(opened.unit.name);
+    opened.unit.comp_dir = said.folder.or(opened.unit.comp_dir);
+    opened
 }
 
 /// The crate that a unit's name says: "src/main.rs/@/api.2e181165d5c58bca" of "src/main.rs/@/api.2e181165d5c58bca-cgu.00".
@@ -153,19 +230,36 @@ fn crate_of(name: &[u8]) -> Option<&[u8]> {
     name.get(..end)
 }
 
-/// The name of a unit, and its directory.
-fn names<'a>(unit: InFile<'_, 'a>) -> (Option<Reader<'a>>, Option<Reader<'a>>) {
-    let attribute = |wanted| -> Option<AttributeValue<Reader<'a>>> {
+/// What a unit says of itself.
+#[derive(Debug, Default)]
+struct Said<'a> {
+    name: Option<Reader<'a>>,
+    folder: Option<Reader<'a>>,
+    /// The path of the file with its entries.
+    object: Option<Reader<'a>>,
+}
+
+impl<'a> Said<'a> {
+    fn read(opened: &Opened<'a>) -> Said<'a> {
+        let mut said = Said::default();
+        let _ = said.add(opened);
+        said
+    }
+
+    fn add(&mut self, opened: &Opened<'a>) -> Option<()> {
+        let unit = opened.view();
         let mut entries = unit.entries_raw(None).ok()?;
         let abbreviation = entries.read_abbreviation().ok()??;
         for &specification in abbreviation.attributes() {
             let attribute = entries.read_attribute(specification).ok()?;
-            if attribute.name() == wanted {
-                return Some(attribute.value());
+            let string = || unit.string(attribute.value());
+            match attribute.name() {
+                constants::DW_AT_name => self.name = string(),
+                constants::DW_AT_comp_dir => self.folder = string(),
+                constants::DW_AT_dwo_name | constants::DW_AT_GNU_dwo_name => self.object = string(),
+                _ => {}
             }
         }
-        None
-    };
-    let string = |wanted| unit.string(attribute(wanted)?);
-    (string(constants::DW_AT_name), string(constants::DW_AT_comp_dir))
+        Some(())
+    }
 }

@@ -46,9 +46,9 @@ impl<'a> Attributes<'a> {
             let value = attribute.value();
             match attribute.name() {
                 constants::DW_AT_name => found.name = unit.string(value),
-                constants::DW_AT_type => found.of = reference(&value, unit_offset),
+                constants::DW_AT_type => found.of = reference(&value, unit, unit_offset),
                 constants::DW_AT_abstract_origin | constants::DW_AT_specification => {
-                    found.origin = reference(&value, unit_offset);
+                    found.origin = reference(&value, unit, unit_offset);
                 }
                 constants::DW_AT_byte_size => found.size = attribute.udata_value().unwrap_or(0),
                 constants::DW_AT_data_member_location => found.offset = attribute.udata_value(),
@@ -87,10 +87,14 @@ impl<'a> Attributes<'a> {
 }
 
 /// The place in `.debug_info` that a reference leads to.
-pub(super) fn reference(value: &AttributeValue<Reader<'_>>, unit_offset: usize) -> Option<TypeId> {
+pub(super) fn reference(
+    value: &AttributeValue<Reader<'_>>,
+    unit: InFile<'_, '_>,
+    unit_offset: usize,
+) -> Option<TypeId> {
     match *value {
         AttributeValue::UnitRef(UnitOffset(offset)) => Some(TypeId(unit_offset.checked_add(offset)?)),
-        AttributeValue::DebugInfoRef(offset) => Some(TypeId(offset.0)),
+        AttributeValue::DebugInfoRef(offset) => unit.elsewhere(offset).map(TypeId),
         _ => None,
     }
 }

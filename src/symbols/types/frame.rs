@@ -172,8 +172,10 @@ impl<'a> Entry<'a> {
                     address => entry.high = unit.attr_address(address).ok()?,
                 },
                 constants::DW_AT_ranges => entry.ranges = unit.attr_ranges_offset(value).ok()?,
-                constants::DW_AT_abstract_origin => entry.origin = entry::reference(&value, unit_offset),
-                constants::DW_AT_type => entry.of = entry::reference(&value, unit_offset),
+                constants::DW_AT_abstract_origin => {
+                    entry.origin = entry::reference(&value, unit, unit_offset)
+                }
+                constants::DW_AT_type => entry.of = entry::reference(&value, unit, unit_offset),
                 constants::DW_AT_location => entry.place = Some(value),
                 constants::DW_AT_frame_base => entry.base = Some(value),
                 _ => {}
@@ -297,9 +299,8 @@ impl Types {
             let indexed = self.indexed(unit_offset, patience)?;
             let Some(entry) = indexed.index.last_before(address) else { continue };
             let (walked, own) = {
-                let dwarf = self.sections.dwarf();
-                let unit = units::unit(&self.sections, &dwarf, unit_offset, Some(indexed.abbreviations))?;
-                let unit = InFile::new(&self.sections, &dwarf, &unit);
+                let opened = units::open(&self.sections, unit_offset, Some(indexed.abbreviations))?;
+                let unit = opened.view();
                 let Some(walked) = walk(unit, (unit_offset, entry), address, patience) else { continue };
                 let mut own = entry::function(unit, unit_offset, entry, patience)?;
                 let origin = own.origin.take();
@@ -342,9 +343,8 @@ impl Types {
             let Some(TypeId(at)) = origin.filter(|_| of.is_none()) else { break };
             let unit_offset = self.units.as_ref()?.around(at)?;
             let indexed = self.indexed(unit_offset, patience)?;
-            let dwarf = self.sections.dwarf();
-            let unit = units::unit(&self.sections, &dwarf, unit_offset, Some(indexed.abbreviations))?;
-            let unit = InFile::new(&self.sections, &dwarf, &unit);
+            let opened = units::open(&self.sections, unit_offset, Some(indexed.abbreviations))?;
+            let unit = opened.view();
             let mut entries = unit.entries_raw(Some(UnitOffset(at.checked_sub(unit_offset)?))).ok()?;
             let abbreviation = entries.read_abbreviation().ok()??;
             let entry = Entry::read(&mut entries, abbreviation, unit, unit_offset)?;

@@ -42,7 +42,7 @@ fn what_is_in_other_files_is_noticed() {
         let info = [&len.to_le_bytes()[..], &head, info].concat();
         let mut types = Types::of_sections([(".debug_info", info), (".debug_abbrev", abbreviations)], LIMIT);
         assert_eq!(types.function(0x1000), None);
-        types.is_split()
+        types.is_incomplete()
     };
     // DW_AT_GNU_dwo_id as 8 bytes; DW_AT_high_pc as 8 bytes.
     assert!(is_split(&[0xb1, 0x42, 0x07], &[1; 8]));

@@ -64,8 +64,9 @@ const NO_DEBUG: &str = "the program has no debug information: where tasks await 
                         profile, or bring its separate debug file: --debug-file)";
 const NO_TYPES: &str = "the program's debug information does not say the types of its tasks, as if it had line tables only: where \
                         tasks await is unknown (set debug = \"full\" in the profile)";
-const SPLIT: &str = "the program's debug information is in .dwo files, which are not read: where tasks await is unknown (set \
-                     split-debuginfo = \"off\" in the profile)";
+const SPLIT: &str = "a part of the program's debug information is in other files (.dwo, .dwp), which are neither beside the \
+                     program nor where it was built, or are of another build: where tasks await is unknown (bring them, \
+                     or set split-debuginfo = \"off\" in the profile)";
 /// Functions that are remembered.
 const MAX_FUNCTIONS: usize = 1 << 16;
 
@@ -328,10 +329,14 @@ impl Chains {
         if let Some(problem) = &self.problem {
             return Some(format!("where tasks await is unknown: {problem}"));
         }
-        let none_is_known = || !self.futures.is_empty() && self.futures.values().all(Option::is_none);
-        let is_split = self.layouts.as_ref().is_some_and(|layouts| layouts.types.is_split());
+        let is_split = self.layouts.as_ref().is_some_and(|layouts| layouts.types.is_incomplete());
         let lack = if is_split { SPLIT } else { NO_TYPES };
-        self.lack.or_else(|| none_is_known().then_some(lack)).map(str::to_owned)
+        let is_unknown = |future: &Option<_>| future.is_none();
+        let lacks = || match is_split {
+            true => self.futures.values().any(is_unknown),
+            false => !self.futures.is_empty() && self.futures.values().all(is_unknown),
+        };
+        self.lack.or_else(|| lacks().then_some(lack)).map(str::to_owned)
     }
 
     /// Whether the time for reading types is over: types that were not met by then stay unknown.
