@@ -150,7 +150,7 @@ fn check(version: &str, flavour: Flavour) {
     let program = build(&toolchain, Program::Fixtures, flavour);
     let mut fixture = Fixture::start_with(&program, &["churn"], &[("RATE", RATE)]);
     let (before, began) = (fixture.counter("created"), Instant::now());
-    let count = amount("LOITER_CHURN_SNAPSHOTS", 100, 400);
+    let count = amount("LOITER_CHURN_SNAPSHOTS", 100, 200);
     for (pause, count) in
         [(Pause::RunningThreads, count), (Pause::Nothing, count / 4), (Pause::Everything, count / 4)]
     {

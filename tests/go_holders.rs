@@ -117,7 +117,7 @@ fn check_running(version: &str, flavour: Flavour) {
         // Frozen, all of them are found, every time. Otherwise those that run may move on while they
         // are read.
         let (mut wrong, mut never_found) = (Vec::new(), None::<Vec<Failure>>);
-        for _ in 0..amount("LOITER_HOLDERS_RUNNING", 10, 20) {
+        for _ in 0..amount("LOITER_HOLDERS_RUNNING", 10, 12) {
             let snapshot = runtimes::snapshot(target.as_ref(), &with(pause)).unwrap();
             let (mut excused, plain): (Vec<_>, Vec<_>) = failures(&snapshot, &locks)
                 .into_iter()

@@ -220,7 +220,7 @@ fn memory_that_lies() {
     // All of them are run: one run shows everything that is wrong.
     let mut wrong = Vec::new();
     let (mut readings, mut errors, mut slowest) = (0, 0, Duration::ZERO);
-    for round in 0..amount("LOITER_LIES", 60, 100) {
+    for round in 0..amount("LOITER_LIES", 50, 60) {
         let fixture = &fixtures[round as usize % fixtures.len()];
         let lie = lies[round as usize / fixtures.len() % lies.len()];
         // Lies from the first byte on test the search for the runtime, late ones the reading.
