@@ -144,10 +144,10 @@ fn check(version: &str, flavour: TokioFlavour) {
             assert_eq!(place, (booked.file.clone(), booked.line), "{about}");
         }
     }
-    // Most tasks have a function of their own that drops them.
+    // Many futures of the fixture have equal code that drops them, which names none of them.
     let has_names = flavour.names_all() || flavour.has_types() || flavour == TokioFlavour::Symbols;
     assert!(
-        !has_names || named * 2 > books.len(),
+        !has_names || named * 3 > books.len(),
         "{version} {flavour:?}: {named} of {} are named",
         books.len()
     );

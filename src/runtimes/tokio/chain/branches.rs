@@ -1,6 +1,5 @@
 //! Futures that a task polls together: each is a branch with a chain of its own.
 
-use super::http;
 use super::layout::Several;
 use super::leaves::{self, SetKind};
 use super::sets;
@@ -78,15 +77,6 @@ impl Walk<'_, '_> {
         };
         let futures = found.futures.into_iter().map(Some).collect();
         self.branches(&Found { word: kind.word(), futures, is_set: true, total: found.total }, depth)
-    }
-
-    /// What a connection of HTTP/1 polls together.
-    pub(super) fn http(&mut self, own: Value, depth: usize) -> Branches {
-        let Some(layouts) = self.chains.layouts.as_mut() else { return Branches::Of(End::Gaps(None)) };
-        match http::connection(&mut Values { layouts, window: self.window }, own) {
-            Some(found) => self.branches(&found, depth),
-            None => Branches::Of(End::Gaps(None)),
-        }
     }
 
     pub(super) fn branches(&mut self, found: &Found, depth: usize) -> Branches {

@@ -6,9 +6,21 @@ use super::branches::Found;
 use super::layout::Shape;
 use super::streams::{direct, optional};
 use super::values::{Value, Values};
+use super::walk::{Branches, End, Walk};
+
+impl Walk<'_, '_> {
+    /// What a connection of HTTP/1 polls together.
+    pub(super) fn http(&mut self, own: Value, depth: usize) -> Branches {
+        let Some(layouts) = self.chains.layouts.as_mut() else { return Branches::Of(End::Gaps(None)) };
+        match connection(&mut Values { layouts, window: self.window }, own) {
+            Some(found) => self.branches(&found, depth),
+            None => Branches::Of(End::Gaps(None)),
+        }
+    }
+}
 
 /// The futures that a connection polls together.
-pub(super) fn connection(values: &mut Values<'_, '_>, own: Value) -> Option<Found> {
+fn connection(values: &mut Values<'_, '_>, own: Value) -> Option<Found> {
     let mut futures = Vec::new();
     let dispatch = direct(values, own, "dispatch")?;
     match direct(values, dispatch, "in_flight") {
