@@ -138,6 +138,23 @@ fn wrong(
     }
 }
 
+/// The handles that can send on the channels of tasks, by subject, and the elements in those without a limit.
+const SENDERS: [(&str, u64, Option<u64>); 4] = [
+    ("mpsc receive", 2, None),
+    ("mpsc receive unbounded", 1, Some(0)),
+    ("mpsc send", 1, None),
+    ("broadcast", 1, None),
+];
+
+/// What is wrong with who can still send to a task.
+fn wrong_senders(snapshot: &Snapshot, task: &Task, booked: &BookedTask) -> Option<String> {
+    let (_, senders, queued) = SENDERS.iter().find(|(subject, ..)| *subject == booked.subject)?;
+    let [wait] = snapshot.waits_of(task) else { return Some(format!("{}: no object", booked.subject)) };
+    let found = snapshot.handles_of(wait.object);
+    let is_right = found.is_some_and(|found| (found.senders, found.queued) == (*senders, *queued));
+    (!is_right).then(|| format!("{}: {found:?}, not {senders} senders and {queued:?}", booked.subject))
+}
+
 /// What is wrong with who holds the locks that tasks wait for: the subject of each is that of the holder behind "for ".
 fn wrong_holders(
     snapshot: &Snapshot,
@@ -196,6 +213,9 @@ fn check(version: &str, flavour: TokioFlavour) {
             match tasks.get(id) {
                 Some(task) if task.state == TaskState::Waiting => {
                     failures.extend(wrong(&snapshot, task, booked, expected, flavour.has_types()));
+                    if flavour.has_types() {
+                        failures.extend(wrong_senders(&snapshot, task, booked));
+                    }
                 }
                 other => failures.push(format!("{}: {other:?}", booked.subject)),
             }

@@ -133,7 +133,7 @@ fn a_file_of_another_build_is_not_used() {
         warning.clone()
     };
     let nothing = warning(None);
-    assert!(nothing.contains("no debug information") && nothing.contains("--debug-file"), "{nothing}");
+    assert!(nothing.contains("is stripped") && nothing.contains("--debug-file"), "{nothing}");
     let refused = warning(Some(folder.join("books.debug")));
     assert!(refused.contains("books.debug is of another build"), "{refused}");
     let missing = warning(Some(folder.join("missing")));

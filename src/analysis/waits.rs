@@ -4,7 +4,7 @@ use rustc_hash::FxHashMap;
 
 use super::contexts;
 use super::locks::{self, HoldSummary, Holder, Holders, Locks};
-use crate::snapshot::{Channel, ObjectId, ObjectKind, Snapshot, StrId, Task, WaitOp};
+use crate::snapshot::{Channel, Handles, ObjectId, ObjectKind, Snapshot, StrId, Task, WaitOp};
 
 mod ends;
 
@@ -31,6 +31,8 @@ pub struct WaitSummary {
     pub waiters: u64,
     /// For channels: what they have in common.
     pub channels: Option<Channels>,
+    /// For channels: who can still send on them. None if it is not known of all of them.
+    pub senders: Option<Senders>,
     /// For locks and wait groups: their state and their holders. None if neither is known.
     pub locks: Option<Locks>,
     /// For descriptors: what they have in common. None if nothing is known of them.
@@ -52,6 +54,17 @@ pub struct Channels {
     pub without_peer: u64,
     /// Fewest and most tasks that wait on the other side.
     pub peers: (u64, u64),
+}
+
+/// Who can still send on several channels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Senders {
+    /// Fewest and most handles that can send.
+    pub alive: (u64, u64),
+    /// On how many of them nobody can send any more.
+    pub none_left: u64,
+    /// If none of them has a limit: fewest and most elements in them.
+    pub queued: Option<(u64, u64)>,
 }
 
 /// Waits that are counted together: operation, kind of thing, element type, one of several.
@@ -147,6 +160,8 @@ impl<'a> WaitTable<'a> {
             .filter_map(|id| self.snapshot.objects.get(id.index())?.channel)
             .map(|channel| Channels::one(op, channel))
             .reduce(Channels::and);
+        let handles = objects.iter().map(|id| self.snapshot.handles_of(*id).map(Senders::of));
+        let senders = handles.reduce(|one, other| Some(one?.and(other?))).flatten();
         let mut locks = match kind {
             ObjectKind::Channel | ObjectKind::Descriptor => None,
             _ => self.holders.locks(self.snapshot, &objects, own),
@@ -164,6 +179,7 @@ impl<'a> WaitTable<'a> {
             only,
             waiters: only.map_or(0, |id| self.waiters(id)),
             channels,
+            senders,
             locks,
             descriptors: match kind {
                 ObjectKind::Descriptor => Descriptors::of(self.snapshot, &objects, op),
@@ -187,7 +203,6 @@ impl Channels {
     }
 
     fn and(self, other: Self) -> Self {
-        let span = |a: (u64, u64), b: (u64, u64)| (a.0.min(b.0), a.1.max(b.1));
         Channels {
             cap: span(self.cap, other.cap),
             len: span(self.len, other.len),
@@ -196,4 +211,28 @@ impl Channels {
             peers: span(self.peers, other.peers),
         }
     }
+}
+
+impl Senders {
+    /// Who can still send on one channel.
+    pub fn of(handles: &Handles) -> Self {
+        Senders {
+            alive: (handles.senders, handles.senders),
+            none_left: (handles.senders == 0).into(),
+            queued: handles.queued.map(|queued| (queued, queued)),
+        }
+    }
+
+    fn and(self, other: Self) -> Self {
+        Senders {
+            alive: span(self.alive, other.alive),
+            none_left: self.none_left + other.none_left,
+            queued: self.queued.zip(other.queued).map(|(one, other)| span(one, other)),
+        }
+    }
+}
+
+/// The least and the most of two spans.
+fn span(one: (u64, u64), other: (u64, u64)) -> (u64, u64) {
+    (one.0.min(other.0), one.1.max(other.1))
 }

@@ -1,7 +1,7 @@
 //! What tasks wait for, in words: shared by groups, single tasks and evidence.
 
 use super::units::{count, thousands};
-use crate::analysis::waits::Channels;
+use crate::analysis::waits::{Channels, Senders};
 use crate::snapshot::{ObjectKind, WaitOp};
 
 /// What tasks do with an object: "waits to send on"; for several tasks: "wait to send on". `selects`: each goes
@@ -54,9 +54,6 @@ pub(super) fn objects(kind: ObjectKind, n: u64) -> String {
 
 /// "unbuffered", "no receiver waiting": what several channels share. `objects`: how many channels there are.
 pub(super) fn channel_facts(op: WaitOp, objects: u64, channels: &Channels) -> Vec<String> {
-    let span = |(low, high): (u64, u64)| {
-        if low == high { thousands(low) } else { format!("{} to {}", thousands(low), thousands(high)) }
-    };
     let mut facts = Vec::new();
     if channels.cap.1 == 0 {
         facts.push("unbuffered".to_owned());
@@ -83,6 +80,30 @@ pub(super) fn channel_facts(op: WaitOp, objects: u64, channels: &Channels) -> Ve
     facts
 }
 
+/// "no limit", "len 3", "2 senders alive": what several channels share. `objects`: how many channels there are.
+pub(super) fn sender_facts(op: WaitOp, objects: u64, senders: &Senders) -> Vec<String> {
+    let mut facts = Vec::new();
+    if let Some(queued) = senders.queued {
+        facts.extend(["no limit".to_owned(), format!("len {}", span(queued))]);
+    }
+    // Those that wait to send are alive themselves.
+    if op != WaitOp::Receive {
+        return facts;
+    }
+    facts.push(match senders.none_left {
+        n if n == objects => "no sender left".to_owned(),
+        0 if senders.alive == (1, 1) => "1 sender alive".to_owned(),
+        0 => format!("{} senders alive", span(senders.alive)),
+        n => format!("{} without a sender left", thousands(n)),
+    });
+    facts
+}
+
+/// "3", "1 to 3".
+fn span((low, high): (u64, u64)) -> String {
+    if low == high { thousands(low) } else { format!("{} to {}", thousands(low), thousands(high)) }
+}
+
 /// "1 reader holds the lock".
 pub(super) fn readers_hold(readers: u64) -> String {
     format!("{} {} the lock", count(readers, "reader"), if readers == 1 { "holds" } else { "hold" })
@@ -97,5 +118,23 @@ pub(super) fn readers_found(readers: u64, found: u64) -> String {
         (readers, found) if found >= readers => hold,
         (_, 1) => format!("{hold} (1 of them was found)"),
         (_, found) => format!("{hold} ({} of them were found)", thousands(found)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_can_still_send() {
+        let senders = |alive, none_left| Senders { alive, none_left, queued: None };
+        let said = |objects, senders: Senders| sender_facts(WaitOp::Receive, objects, &senders).join(", ");
+        assert_eq!(said(1, senders((0, 0), 1)), "no sender left");
+        assert_eq!(said(1, senders((1, 1), 0)), "1 sender alive");
+        assert_eq!(said(7, senders((2, 2_000), 0)), "2 to 2,000 senders alive");
+        assert_eq!(said(7, senders((0, 2), 3)), "3 without a sender left");
+        let limitless = Senders { queued: Some((0, 3)), ..senders((2, 2), 0) };
+        assert_eq!(said(2, limitless), "no limit, len 0 to 3, 2 senders alive");
+        assert_eq!(sender_facts(WaitOp::Send, 2, &limitless), ["no limit", "len 0 to 3"]);
     }
 }

@@ -1,7 +1,9 @@
 //! Finds what leads from a wait object or a task to its cause.
 
 use super::ids::ObjectId;
-use super::links::{Action, Actor, Ancestor, Branch, By, Context, Descriptor, Searched, SystemCall, Timer};
+use super::links::{
+    Action, Actor, Ancestor, Branch, By, Context, Descriptor, Handles, Searched, SystemCall, Timer,
+};
 use super::model::Snapshot;
 use super::waits::{ObjectKind, Wait, WaitObject};
 
@@ -22,6 +24,12 @@ impl Snapshot {
     pub fn timer_of(&self, object: ObjectId) -> Option<&Timer> {
         let at = self.links.timers.binary_search_by_key(&object, |timer| timer.object).ok()?;
         self.links.timers.get(at)
+    }
+
+    /// Who can still use a channel. None: it is not known.
+    pub fn handles_of(&self, object: ObjectId) -> Option<&Handles> {
+        let at = self.links.handles.binary_search_by_key(&object, |handles| handles.object).ok()?;
+        self.links.handles.get(at)
     }
 
     /// The context that closes a channel when it is cancelled.

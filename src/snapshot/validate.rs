@@ -54,6 +54,7 @@ impl Snapshot {
             && links.actors.is_sorted_by_key(|actor| actor.object)
             && links.ancestors.is_sorted_by(|a, b| (a.task, a.generation) < (b.task, b.generation))
             && links.branches.is_sorted_by(|a, b| (a.task, a.number) < (b.task, b.number))
+            && links.handles.is_sorted_by(|a, b| a.object < b.object)
             && links.searched.is_sorted_by(|a, b| a.object < b.object);
         check(ascends, "link", 0, "it and others of its table are not in their order")?;
         for (row, timer) in links.timers.iter().enumerate() {
@@ -91,6 +92,9 @@ impl Snapshot {
             check(is_text(branch.reason), "branch", row, "its reason does not exist")?;
             let waits = branch.waits.end() <= self.waits.len() as u64;
             check(waits, "branch", row, "what it waits for does not exist")?;
+        }
+        for (row, handles) in links.handles.iter().enumerate() {
+            check(is_object(handles.object), "channel", row, "its object does not exist")?;
         }
         for (row, searched) in links.searched.iter().enumerate() {
             check(is_object(searched.object), "search", row, "its object does not exist")?;

@@ -117,6 +117,11 @@ pub fn build_tokio_leaks(version: &str, flavour: TokioFlavour) -> PathBuf {
     build_fixture(("tokio_leaks", "planted"), version, flavour)
 }
 
+/// The same with the program that serves HTTP.
+pub fn build_tokio_http(version: &str, flavour: TokioFlavour) -> PathBuf {
+    build_fixture(("tokio_http", "web"), version, flavour)
+}
+
 /// `folder`: where its sources are in `fixtures`. `program`: what it is called.
 fn build_fixture((folder, program): (&str, &str), version: &str, flavour: TokioFlavour) -> PathBuf {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(folder);

@@ -20,7 +20,7 @@ const STORE: &str = "/home/ci/api/store.go";
 const LOCK: samples::F = ("sync.(*Mutex).Lock", "sync", Normal, "/usr/local/go/src/sync/mutex.go", 46);
 
 /// The tables that are there only if they have rows.
-const OPTIONAL: [&str; 11] = [
+const OPTIONAL: [&str; 12] = [
     "twins",
     "descriptors",
     "sockets",
@@ -32,10 +32,11 @@ const OPTIONAL: [&str; 11] = [
     "unknown",
     "ancestors",
     "branches",
+    "handles",
 ];
 
 /// The snapshots, each with its name.
-fn snapshots() -> [(&'static str, Snapshot); 6] {
+fn snapshots() -> [(&'static str, Snapshot); 7] {
     [
         ("go", go()),
         ("registry", registry()),
@@ -43,6 +44,7 @@ fn snapshots() -> [(&'static str, Snapshot); 6] {
         ("links", links()),
         ("ancestors", ancestors()),
         ("branches", branches()),
+        ("handles", handles()),
     ]
 }
 
@@ -229,6 +231,24 @@ fn branches() -> Snapshot {
     m.builder.finish()
 }
 
+/// Tasks that wait for channels whose handles are counted: one with a limit, and one without.
+fn handles() -> Snapshot {
+    let mut m = Maker::new();
+    let stack = m.stack(&[("api::serve::{async fn}", "api", Normal, "/home/ci/src/serve.rs", 12)]);
+    let limited = m.channel(0x7100, 16, 0, 1, "");
+    let limitless = m.builder.object(ObjectKind::Channel, 0x7200, |_| None);
+    for (id, object) in [(3, limited), (7, limitless)] {
+        let waits = m.wait(WaitOp::Receive, object);
+        let task = m.waiting(id, "mpsc receive", Age::Unknown, stack);
+        m.builder.task(with!(task; waits: waits));
+    }
+    m.builder.links.handles = vec![
+        Handles { object: limited, senders: 2, queued: None },
+        Handles { object: limitless, senders: 1, queued: Some(3) },
+    ];
+    m.builder.finish()
+}
+
 /// Everything that `loiter stacks --each --json` tells, laid out for people.
 fn json_of(snapshot: &Snapshot) -> String {
     let filter = Filter { system: true, all_frames: true, ..Filter::default() };
@@ -304,6 +324,7 @@ fn the_man_page_lists_the_tables_that_are_written() {
     assert_eq!(listed(&bytes(&counted())), with(&["twins"]));
     assert_eq!(listed(&bytes(&ancestors())), with(&["ancestors"]));
     assert_eq!(listed(&bytes(&branches())), with(&["actors", "branches"]));
+    assert_eq!(listed(&bytes(&handles())), with(&["handles"]));
     assert_eq!(listed(&bytes(&links())), with(&OPTIONAL));
 }
 

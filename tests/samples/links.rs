@@ -132,6 +132,7 @@ pub fn add(m: &mut Maker, (a, b, c): (u64, u64, u8), task: u32, object: ObjectId
         location: location.filter(|_| c & 2 > 0),
         hops: c,
     });
+    links.handles.push(Handles { object, senders: a, queued: (c & 1 > 0).then_some(b) });
     links.searched.push(Searched {
         object,
         all_tasks: c & 1 > 0,

@@ -209,8 +209,14 @@ fn waits(waits: &ObjectWaits) -> String {
         (false, 1) => format!("all {several} one {kind}{of}"),
         (false, n) => format!("they {several} {}{of}", waiting::objects(waits.object, n)),
     };
+    let mut facts: Vec<String> = Vec::new();
     if let Some(channels) = &waits.channels {
-        let facts = waiting::channel_facts(waits.op, waits.objects, channels);
+        facts.extend(waiting::channel_facts(waits.op, waits.objects, channels));
+    }
+    if let Some(senders) = &waits.senders {
+        facts.extend(waiting::sender_facts(waits.op, waits.objects, senders));
+    }
+    if !facts.is_empty() {
         text.push_str(&format!(" ({})", facts.join(", ")));
     }
     text

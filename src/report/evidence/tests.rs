@@ -71,6 +71,7 @@ fn waits_by_their_objects() {
             waits,
             objects,
             channels: Some(channels(objects)),
+            senders: None,
         }))
     };
     assert_eq!(

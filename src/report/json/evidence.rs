@@ -240,10 +240,14 @@ fn waits_fields(waits: &ObjectWaits) -> Value {
             "without_peer": channels.without_peer, "peers": pair(channels.peers),
         })
     });
-    json!({
+    let mut fields = json!({
         "op": waits.op.name(), "object": waits.object.name(), "element": Some(&waits.element).filter(|e| !e.is_empty()),
         "selects": waits.selects, "waits": waits.waits, "objects": waits.objects, "channels": channels,
-    })
+    });
+    if let Some(senders) = waits.senders {
+        fields["senders"] = json!({"alive": pair(senders.alive), "queued": senders.queued.map(pair)});
+    }
+    fields
 }
 
 fn step(step: &CycleStep) -> Value {

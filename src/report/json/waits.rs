@@ -21,6 +21,10 @@ pub(super) struct WaitSummaryOut<'a> {
     len: Option<[u64; 2]>,
     closed: Option<u64>,
     without_peer: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    senders_alive: Option<(u64, u64)>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    queued: Option<(u64, u64)>,
     descriptors: Option<DescriptorsOut>,
     times: Option<TimesOut>,
     lock: Option<LockOut>,
@@ -114,6 +118,12 @@ pub(super) struct WaitOut<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     task: Option<u64>,
     channel: Option<ChannelOut<'a>>,
+    /// Handles that can send on a channel, where they are counted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    senders_alive: Option<u64>,
+    /// Elements in a channel without a limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    queued: Option<u64>,
     lock: Option<LockOut>,
 }
 
@@ -161,6 +171,8 @@ impl<'a> WaitSummaryOut<'a> {
             len: wait.channels.map(|c| c.len.into()),
             closed: wait.channels.map(|c| c.closed),
             without_peer: wait.channels.map(|c| c.without_peer),
+            senders_alive: wait.senders.map(|senders| senders.alive),
+            queued: wait.senders.and_then(|senders| senders.queued),
             descriptors: wait.descriptors.map(DescriptorsOut::from),
             times: wait.times.map(TimesOut::from),
             lock: locks.and_then(|locks| locks.state).map(LockOut::from),
@@ -211,6 +223,7 @@ impl<'a> WaitOut<'a> {
             receivers: channel.receivers,
             more: channel.more,
         });
+        let handles = snapshot.handles_of(wait.object);
         let lock = object.lock.map(LockOut::from);
         let joined = || snapshot.joined_task(wait.object).filter(|_| object.kind == ObjectKind::Task);
         Some(WaitOut {
@@ -219,6 +232,8 @@ impl<'a> WaitOut<'a> {
             address: hex(object.address),
             task: joined().and_then(|row| snapshot.tasks.get(row as usize)?.id),
             channel,
+            senders_alive: handles.map(|handles| handles.senders),
+            queued: handles.and_then(|handles| handles.queued),
             lock,
         })
     }

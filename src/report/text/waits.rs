@@ -69,6 +69,9 @@ fn sentence(snapshot: &Snapshot, wait: &WaitSummary) -> String {
             text.push_str(&format!(", {fact}"));
         }
     }
+    for fact in wait.senders.iter().flat_map(|all| waiting::sender_facts(wait.op, wait.objects, all)) {
+        text.push_str(&format!(", {fact}"));
+    }
     for fact in ends::times(snapshot, wait) {
         text.push_str(&format!(", {fact}"));
     }

@@ -1,6 +1,7 @@
 //! What tasks wait for, in words.
 
 use super::{Words, roles};
+use crate::analysis::waits::Senders;
 use crate::analysis::why::{EdgeKind, Node, Step};
 use crate::report::units::{count, thousands};
 use crate::report::{ends, task_facts, waiting};
@@ -49,7 +50,7 @@ impl Words<'_, '_> {
             }
             (kind, _) => {
                 let one = format!("{} {}", waiting::object(kind), self.address(what.address));
-                (waiting::objects(kind, things), one, self.object_facts(step, snapshot))
+                (waiting::objects(kind, things), one, self.object_facts(step, snapshot, op))
             }
         };
         let mut text = match things {
@@ -60,9 +61,11 @@ impl Words<'_, '_> {
         text
     }
 
-    fn object_facts(&self, step: &Step, snapshot: &Snapshot) -> Vec<String> {
-        let Some((_, _, what)) = self.graph.object(step.node) else { return Vec::new() };
+    fn object_facts(&self, step: &Step, snapshot: &Snapshot, op: WaitOp) -> Vec<String> {
+        let Some((_, object, what)) = self.graph.object(step.node) else { return Vec::new() };
         let mut facts = what.channel.map_or(Vec::new(), |channel| channel_facts(snapshot, channel));
+        let senders = snapshot.handles_of(object).map(Senders::of);
+        facts.extend(senders.iter().flat_map(|senders| waiting::sender_facts(op, 1, senders)));
         match what.lock {
             Some(LockState::Outstanding(n)) => facts.push(count(n.into(), "outstanding Done call")),
             Some(LockState::Shared(n)) => facts.push(waiting::readers_hold(n.into())),

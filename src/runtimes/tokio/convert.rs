@@ -273,6 +273,7 @@ impl<'a> Converter<'a> {
     fn wait(&mut self, wanted: &Wanted, kept: &[u64], into: &mut SnapshotBuilder) -> Wait {
         let address = wanted.address.of(kept);
         let object = into.object(wanted.kind, address, |_| wanted.channel.map(|channel| channel.of(kept)));
+        into.links.handles.extend(wanted.handles.map(|handles| handles.of(object, kept)));
         into.count_waiter(object, wanted.op);
         if wanted.kind == ObjectKind::Timer {
             let state = wanted.deadline_ns(kept).map_or(TimerState::Unknown, TimerState::At);

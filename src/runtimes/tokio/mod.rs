@@ -19,6 +19,7 @@ use crate::{Result, snapshot};
 
 mod chain;
 mod convert;
+mod drops;
 mod find;
 mod kinds;
 mod names;
@@ -123,12 +124,13 @@ impl Tokio {
 
     /// The schedulers that are known, or those of the tasks that a search finds.
     fn schedulers(&self, target: &dyn Target) -> Result<Vec<Scheduler>, TargetError> {
+        let slots = owned::has_slots(&self.versions);
         let known = self.learned().schedulers.clone();
         if !known.is_empty() {
-            return Ok(owned::again(target, &known));
+            return Ok(owned::again(target, &known, slots));
         }
         let all = scan::scan(target, &self.known, NonZeroUsize::MIN)?;
-        Ok(owned::schedulers(target, &all.headers))
+        Ok(owned::schedulers(target, &all.headers, slots))
     }
 
     /// A scheduler without counts is a `LocalSet` where every other one has them.
@@ -159,19 +161,32 @@ impl Tokio {
                 Some(code) => code,
                 None => code.insert(NativeCode::of(target)?),
             };
-            let polls = || self.known.vtables.iter().map(|vtable| vtable.poll).collect::<Vec<_>>();
-            let names = names.get_or_insert_with(|| names::of_symbols(code, &polls()));
             let chains = chains.get_or_insert_with(|| self.open(options));
             let kind = chains
                 .iter_mut()
                 .enumerate()
                 .find_map(|(image, chains)| Some((image, chains.future(vtable.poll)?)));
-            let of_symbols = || names.get(index as usize).cloned().flatten();
-            let name = kind.as_ref().map(|(_, kind)| Name::of_type(&kind.name)).or_else(of_symbols);
+            let name = match &kind {
+                Some((_, kind)) => Some(Name::of_type(&kind.name)),
+                None => {
+                    let names = names.get_or_insert_with(|| self.names(target, code));
+                    names.get(index as usize).cloned().flatten()
+                }
+            };
             let place = code.place(vtable.poll).0;
             types.insert(index, FutureType { name, place, kind });
         }
         Ok(())
+    }
+
+    /// The names of all types of tasks according to symbols.
+    fn names(&self, target: &dyn Target, code: &mut NativeCode) -> Vec<Option<Name>> {
+        let polls: Vec<u64> = self.known.vtables.iter().map(|vtable| vtable.poll).collect();
+        let of_polls = names::of_symbols(code, &polls);
+        match of_polls.iter().any(Option::is_some) {
+            true => of_polls,
+            false => drops::names(target, code, &self.known.vtables),
+        }
     }
 
     fn open(&self, options: &ReadOptions) -> Vec<Chains> {
@@ -187,14 +202,16 @@ impl Tokio {
             .filter(|(_, known)| known.name.as_ref().is_some_and(|name| name.is_worker))
             .map(|(vtable, _)| *vtable)
             .collect();
-        if !named.is_empty() || learned.types.values().any(|known| known.name.is_some()) {
+        let is_named =
+            |header: &&Header| learned.types.get(&header.vtable).is_some_and(|known| known.name.is_some());
+        let blocking = |header: &&Header| header.owner == 0 && header.has(state::RUNNING);
+        if !named.is_empty() || headers.iter().filter(blocking).all(|header| is_named(&header)) {
             return named;
         }
-        // Without names: a runtime starts its workers before anything else, and they run for as long as it exists.
+        // Where names are unknown: a runtime starts its workers before anything else, and they run for as long as it exists.
         let workers: usize = schedulers.iter().map(|scheduler| scheduler.queues.len()).sum();
         let mut jobs: FxHashMap<u32, (u64, usize)> = FxHashMap::default();
-        let blocking = |header: &&Header| header.owner == 0 && header.has(state::RUNNING);
-        for header in headers.iter().filter(blocking) {
+        for header in headers.iter().filter(blocking).filter(|header| !is_named(header)) {
             let job = jobs.entry(header.vtable).or_insert((u64::MAX, 0));
             *job = (job.0.min(header.id), job.1 + 1);
         }
@@ -307,9 +324,10 @@ impl Attached for Tokio {
     ) -> Result<()> {
         let mut learned = self.learned();
         let learned = &mut *learned;
-        let before = owned::again(target, &learned.schedulers);
+        let slots = owned::has_slots(&self.versions);
+        let before = owned::again(target, &learned.schedulers, slots);
         let mut scan = scan::scan(target, &self.known, options.threads)?;
-        learned.schedulers = owned::schedulers(target, &scan.headers);
+        learned.schedulers = owned::schedulers(target, &scan.headers, slots);
         self.tell_local_sets(&mut learned.schedulers);
         let (missing, lines) = self.coverage(&before, &learned.schedulers, &scan.headers);
         into.header.reading.missing += missing;

@@ -9,6 +9,10 @@ use crate::symbols::native::NativeCode;
 
 /// In programs with more types of tasks, none is named by symbols.
 const MAX_NAMED: usize = 1 << 14;
+/// Longer names lose the innermost types that they are generic over, bytes.
+const MAX_NAME: usize = 160;
+/// The types within types that are left at first.
+const DEEP: u32 = 6;
 /// The future of a job of the blocking pool.
 const BLOCKING: &str = "tokio::runtime::blocking::task::BlockingTask<";
 /// A worker of a multi-thread runtime is a job of its blocking pool.
@@ -33,15 +37,18 @@ impl Name {
             raw.strip_prefix(BLOCKING).and_then(|rest| arguments(rest).into_iter().next()).unwrap_or(raw);
         // `<tokio::...::Launch>::launch::{closure#0}` in symbols of the newer kind.
         let path = future.trim_start_matches('<');
-        Name { text: readable(future), is_worker: WORKER.iter().any(|worker| path.starts_with(worker)) }
+        Name {
+            text: shortened(readable(future)),
+            is_worker: WORKER.iter().any(|worker| path.starts_with(worker)),
+        }
     }
 }
 
 /// The types of the futures of all vtables, from symbols: each given by the function that polls a task.
 ///
 /// A compiler makes one function of several with equal code, which then has the name of one of them. So a name counts only
-/// where nothing shares the function: no other vtable and no other symbol. Symbols of the older kind do not name the type,
-/// except in functions that drop it, which are shared more often than not: they name nothing here.
+/// where nothing shares the function: no other vtable and no other symbol. Symbols of the older kind do not name the type in
+/// functions that poll: [`super::drops`] has what they say.
 pub(super) fn of_symbols(code: &mut NativeCode, polls: &[u64]) -> Vec<Option<Name>> {
     if polls.len() > MAX_NAMED {
         return vec![None; polls.len()];
@@ -113,6 +120,38 @@ pub(super) fn readable(raw: &str) -> String {
     text
 }
 
+/// A name without the innermost types that it is generic over, if it is too long for a line: combinators of combinators have names
+/// of thousands of letters.
+fn shortened(text: String) -> String {
+    if text.len() <= MAX_NAME {
+        return text;
+    }
+    let cuts = (1..=DEEP).rev().map(|depth| cut(&text, depth));
+    cuts.reduce(|longer, shorter| if longer.len() <= MAX_NAME { longer } else { shorter }).unwrap_or(text)
+}
+
+/// A name without what is in more than this many angle brackets.
+fn cut(text: &str, most: u32) -> String {
+    let (mut out, mut depth, mut previous) = (String::new(), 0_u32, ' ');
+    for c in text.chars() {
+        // An arrow is no bracket.
+        if c == '>' && previous != '-' {
+            depth = depth.saturating_sub(1);
+        }
+        if depth <= most {
+            out.push(c);
+        }
+        if c == '<' {
+            depth += 1;
+            if depth == most + 1 {
+                out.push('…');
+            }
+        }
+        previous = c;
+    }
+    out
+}
+
 /// "Pin<...>" of "core::pin::Pin<...>": of the standard library, the last name is enough.
 fn without_modules(path: &str) -> &str {
     let Some(mut rest) = ["core::", "alloc::", "std::"].iter().find_map(|root| path.strip_prefix(root))
@@ -140,9 +179,9 @@ fn body(text: &str) -> Option<(String, usize)> {
     let (name, number) = text.get(1..len - 1)?.split_once('#')?;
     let words = match name {
         "closure" => "async",
-        "async_fn_env" => "async fn",
-        "async_block_env" => "async block",
-        "async_closure_env" => "async closure",
+        "async_fn_env" | "async_fn" => "async fn",
+        "async_block_env" | "async_block" => "async block",
+        "async_closure_env" | "async_closure" => "async closure",
         "closure_env" => "closure",
         _ => return None,
     };
@@ -165,6 +204,10 @@ mod tests {
             ("api::serve::{async_fn_env#0}<u8>", "api::serve::{async fn}<u8>"),
             ("api::main::{async_block_env#1}", "api::main::{async block#1}"),
             (
+                "tracing::A<api::run::{async_fn#0}::{async_block_env#3}>",
+                "tracing::A<api::run::{async fn}::{async block#3}>",
+            ),
+            (
                 "core::pin::Pin<alloc::boxed::Box<dyn core::future::future::Future<Output = ()> + core::marker::Send>>",
                 "Pin<Box<dyn Future<Output = ()> + Send>>",
             ),
@@ -176,6 +219,20 @@ mod tests {
         ] {
             assert_eq!(readable(raw), text, "{raw}");
         }
+    }
+
+    #[test]
+    fn long_names_lose_their_innermost_types() {
+        assert_eq!(cut("a::Map<b::Join<C<u8>, fn(D) -> E<F>>, G>", 1), "a::Map<b::Join<…>, G>");
+        assert_eq!(
+            cut("a::Map<b::Join<C<u8>, fn(D) -> E<F>>, G>", 2),
+            "a::Map<b::Join<C<…>, fn(D) -> E<…>>, G>"
+        );
+        let long = format!("a::Map<{}{}>", "b::Join<".repeat(80), ">".repeat(80));
+        let name = Name::of_type(&long).text;
+        assert!(name.starts_with("a::Map<b::Join<b::Join<") && name.contains("<…>"), "{name}");
+        assert!(name.len() <= MAX_NAME, "{name}");
+        assert_eq!(shortened("a::Map<B>".to_owned()), "a::Map<B>");
     }
 
     #[test]

@@ -85,7 +85,8 @@ impl<'a> Attribution<'a> {
         let found = scan::scan(self.target, &self.tokio.known, NonZeroUsize::MIN)?;
         let end = monotonic_ns();
         self.tasks.note(&found.headers, end);
-        let mut schedulers = owned::schedulers(self.target, &found.headers);
+        let slots = owned::has_slots(&self.tokio.versions);
+        let mut schedulers = owned::schedulers(self.target, &found.headers, slots);
         self.tokio.tell_local_sets(&mut schedulers);
         if schedulers.len() != self.schedulers.len() {
             self.labels.clear();

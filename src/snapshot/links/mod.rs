@@ -11,6 +11,7 @@ mod call;
 mod context;
 mod descriptor;
 mod ends;
+mod handles;
 mod timer;
 
 pub use actor::{Action, Actor, By, Certainty, Searched};
@@ -22,6 +23,7 @@ pub use descriptor::{
     Access, Deadline, Descriptor, DescriptorKind, Endpoint, FileId, Protocol, Socket, SocketState,
 };
 pub use ends::{Ends, OpenEnd, OtherEnd, Peer};
+pub use handles::Handles;
 pub use timer::{Timer, TimerKind, TimerState};
 
 /// What leads from waiting tasks to their causes.
@@ -44,6 +46,8 @@ pub struct Links {
     pub ancestors: Vec<Ancestor>,
     /// The futures that tasks poll together, ascending by task and number.
     pub branches: Vec<Branch>,
+    /// Who can still use channels, ascending by object.
+    pub handles: Vec<Handles>,
     /// Objects for which actors were looked for, ascending by object.
     pub searched: Vec<Searched>,
     /// What could not be found out, one sentence each.
@@ -69,6 +73,8 @@ impl Links {
         self.ancestors.dedup_by_key(|ancestor| (ancestor.task, ancestor.generation));
         self.branches.sort_by_key(|branch| (branch.task, branch.number));
         self.branches.dedup_by_key(|branch| (branch.task, branch.number));
+        self.handles.sort_by_key(|handles| handles.object);
+        self.handles.dedup_by_key(|handles| handles.object);
         self.searched.sort_by_key(|searched| searched.object);
         self.searched.dedup_by_key(|searched| searched.object);
     }

@@ -3,7 +3,7 @@
 //! Counts are of tasks unless a field says otherwise; times are nanoseconds. Evidence speaks of the tasks
 //! of the finding that it belongs to.
 
-use crate::analysis::waits::Channels;
+use crate::analysis::waits::{Channels, Senders};
 use crate::snapshot::WaitClass;
 use crate::snapshot::{Module, ObjectKind, WaitOp};
 
@@ -194,6 +194,8 @@ pub struct ObjectWaits {
     pub objects: u64,
     /// What the channels have in common. None for other objects and for timers, which send without waiting.
     pub channels: Option<Channels>,
+    /// Who can still send on the channels. None if it is not known of all of them.
+    pub senders: Option<Senders>,
 }
 
 /// Tasks that are much older than other tasks of the same origin ever get.

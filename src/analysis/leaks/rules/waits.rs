@@ -54,6 +54,7 @@ pub(super) fn objects(context: &Context<'_>, kind: &TaskGroup<'_>) -> Objects {
                 waits: summary.waits,
                 objects: summary.objects,
                 channels,
+                senders: summary.senders,
             }));
         }
     }

@@ -3,12 +3,26 @@
 use super::leaves::{LeafKind, Words};
 use super::values::{Value, Values};
 use super::word::Word;
-use super::{ChannelWords, Leaf, Wanted};
+use super::{ChannelWords, HandleWords, Leaf, Wanted};
 use crate::snapshot::{ObjectKind, WaitClass};
 use crate::symbols::types::TypeId;
 
 /// Tasks of a set that are listed.
 const MAX_TASKS: usize = 1 << 10;
+
+/// An object that is waited for.
+struct Thing {
+    /// Its address; for a descriptor its number.
+    address: Word,
+    channel: Option<ChannelWords>,
+    handles: Option<HandleWords>,
+}
+
+impl From<Word> for Thing {
+    fn from(address: Word) -> Thing {
+        Thing { address, channel: None, handles: None }
+    }
+}
 
 pub(super) struct Details<'a, 'b> {
     pub(super) values: Values<'a, 'b>,
@@ -31,13 +45,15 @@ impl Details<'_, '_> {
         let Some((op, object)) = words.wait else { return leaf };
         if kind == LeafKind::JoinSet {
             let (tasks, is_whole) = self.captured(own).map_or((Vec::new(), false), |set| self.tasks_of(set));
-            let wanted = |address| Wanted { op, kind: object, address, channel: None, deadline: None };
+            let wanted =
+                |address| Wanted { op, kind: object, address, channel: None, handles: None, deadline: None };
             leaf.objects.extend(tasks.into_iter().map(wanted));
             leaf.is_partial = !is_whole;
             return leaf;
         }
-        let Some((address, channel)) = self.object(kind, object, own) else { return leaf };
-        leaf.objects.push(Wanted { op, kind: object, address, channel, deadline });
+        let Some(thing) = self.object(kind, object, own) else { return leaf };
+        let Thing { address, channel, handles } = thing;
+        leaf.objects.push(Wanted { op, kind: object, address, channel, handles, deadline });
         leaf
     }
 
@@ -69,41 +85,43 @@ impl Details<'_, '_> {
         self.values.window.pointer(pointer.at)
     }
 
-    /// The address of what it waits for (for a descriptor its number), and its state if it is a channel.
-    fn object(
-        &mut self,
-        kind: LeafKind,
-        object: ObjectKind,
-        own: Value,
-    ) -> Option<(Word, Option<ChannelWords>)> {
+    /// What it waits for.
+    fn object(&mut self, kind: LeafKind, object: ObjectKind, own: Value) -> Option<Thing> {
         match kind {
-            LeafKind::Sleep | LeafKind::Tick => Some((own.at, None)),
+            LeafKind::Sleep | LeafKind::Tick => Some(own.at.into()),
             LeafKind::Oneshot => {
                 let inner = self.values.member(own, "inner")?;
-                Some((self.values.window.pointer(inner.at)?, None))
+                Some(self.values.window.pointer(inner.at)?.into())
             }
             LeafKind::Acquire => {
                 let semaphore = self.values.member(own, "semaphore")?;
                 let address = self.values.window.pointer(semaphore.at)?;
                 let channel = if object == ObjectKind::Channel { self.sent_on(address) } else { None };
-                Some((address, channel))
+                Some(channel.unwrap_or_else(|| address.into()))
             }
             LeafKind::Notified => {
                 let notify = self.values.member(own, "notify")?;
-                Some((self.values.window.pointer(notify.at)?, None))
+                Some(self.values.window.pointer(notify.at)?.into())
             }
             LeafKind::Broadcast => {
                 let receiver = self.values.member(own, "receiver")?;
                 let receiver = self.values.behind(receiver).unwrap_or(receiver);
                 let shared = self.values.member(receiver, "shared")?;
-                Some((self.values.window.pointer(shared.at)?, None))
+                let address = self.values.window.pointer(shared.at)?;
+                let handles = self.values.shared(shared).and_then(|data| self.senders(data, "num_tx"));
+                Some(Thing { handles, ..address.into() })
             }
-            LeafKind::Join => Some((self.joined_by(own)?, None)),
+            LeafKind::Join => Some(self.joined_by(own)?.into()),
             LeafKind::Mpsc => {
                 let receiver = self.captured(own).unwrap_or(own);
                 self.channel_of(receiver)
             }
-            LeafKind::Readiness | LeafKind::Read | LeafKind::Write => Some((self.descriptor(own)?, None)),
+            LeafKind::Connection => {
+                let io = self.values.member(own, "io")?;
+                let number = self.values.only_member(io, "fd")?;
+                Some(self.open(number)?.into())
+            }
+            LeafKind::Readiness | LeafKind::Read | LeafKind::Write => Some(self.descriptor(own)?.into()),
             _ => None,
         }
     }
@@ -125,23 +143,44 @@ impl Details<'_, '_> {
         self.values.behind(pointer)
     }
 
-    /// The channel of one of its ends: the address of its semaphore, which both ends wait for, and its state.
-    fn channel_of(&mut self, end: Value) -> Option<(Word, Option<ChannelWords>)> {
+    /// The channel of one of its ends: the address of its semaphore, which both ends wait for, and its state. One of
+    /// futures-channel has no semaphore.
+    fn channel_of(&mut self, end: Value) -> Option<Thing> {
         let channel = self.values.member(end, "inner")?;
         let data = self.values.shared(channel)?;
-        let semaphore = self.values.member(data, "semaphore")?;
+        let Some(semaphore) = self.values.member(data, "semaphore") else {
+            let handles = self.senders(data, "num_senders")?;
+            return Some(Thing { handles: Some(handles), ..data.at.into() });
+        };
         let own = self.values.member(semaphore, "semaphore").unwrap_or(semaphore);
-        Some((own.at, self.channel(semaphore)))
+        let mut handles = self.senders(data, "tx_count");
+        if let Some(handles) = handles.as_mut().filter(|_| self.is_without_limit(semaphore)) {
+            handles.queued = self.values.window.count(own.at, 8);
+        }
+        Some(Thing { address: own.at, channel: self.channel(semaphore), handles })
+    }
+
+    /// Whether a channel has no limit, by the type of its semaphore.
+    fn is_without_limit(&mut self, semaphore: Value) -> bool {
+        let found = self.values.layouts.types.get(semaphore.of);
+        found.is_some_and(|found| found.name.starts_with("tokio::sync::mpsc::unbounded::") && found.size == 8)
+    }
+
+    /// How many handles can send on a channel, by the member that counts them.
+    fn senders(&mut self, channel: Value, name: &str) -> Option<HandleWords> {
+        let count = self.values.member(channel, name)?;
+        self.values.layouts.types.get(count.of).filter(|found| found.size == 8)?;
+        Some(HandleWords { senders: self.values.window.count(count.at, 8)?, queued: None })
     }
 
     /// The state of the channel that the functions around send on, if it is the one with this semaphore.
-    fn sent_on(&mut self, address: Word) -> Option<ChannelWords> {
+    fn sent_on(&mut self, address: Word) -> Option<Thing> {
         for nth in 0..self.around.len() {
             let Some(sender) = self.own_object(nth) else { continue };
-            if let Some((other, channel)) = self.channel_of(sender)
-                && self.values.window.same(other, address)
+            if let Some(thing) = self.channel_of(sender)
+                && self.values.window.same(thing.address, address)
             {
-                return channel;
+                return Some(thing);
             }
         }
         None
@@ -177,6 +216,11 @@ impl Details<'_, '_> {
         from.extend((0..self.around.len()).filter_map(|nth| self.own_object(nth)));
         // The objects of one chain are the same connection at different depths: the innermost with a number counts.
         let number = from.into_iter().find_map(|end| self.values.only_member(end, "fd"))?;
+        self.open(number)
+    }
+
+    /// The descriptor with this number.
+    fn open(&mut self, number: Value) -> Option<Word> {
         // A number below 0 is none.
         self.values.window.is_below(number.at, 4, 31).filter(|is_number| *is_number)?;
         self.values.window.keep(number.at, 4)

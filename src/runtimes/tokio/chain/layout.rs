@@ -35,6 +35,8 @@ pub(super) enum Shape {
     Set(SetKind),
     /// A stream that polls another one, and futures.
     Stream(StreamKind),
+    /// A connection of HTTP/1.
+    Http,
     /// What it waits for is known by its type.
     Leaf(LeafKind),
     /// It is not known what is inside. Whether there may be futures inside.
@@ -163,6 +165,9 @@ impl Layouts {
         if let Some(stream) = stream_kinds::by_type(base) {
             return Some(Shape::Stream(stream));
         }
+        if base == leaves::HTTP {
+            return Some(Shape::Http);
+        }
         if let Some(leaf) = leaves::by_type(base) {
             return Some(Shape::Leaf(leaf));
         }
@@ -192,20 +197,25 @@ impl Layouts {
 
     fn structure(&mut self, found: &Type) -> Option<Shape> {
         if let Some(variants) = &found.variants {
-            let is_maybe_done = leaves::is_maybe_done(names::base(&found.name));
+            let base = names::base(&found.name);
+            let is_maybe_done = leaves::is_maybe_done(base);
             let mut list = Vec::new();
             for variant in &variants.list {
                 let inside = self.types.get(variant.member.of);
                 let name = inside.as_deref().map_or("", |inside| names::last(&inside.name)).to_owned();
                 let lead = self.lead(variant.member.of, 0);
                 let place = Place { offset: variant.member.offset, of: variant.member.of };
-                let inside = match inside.as_deref().map(|inside| inside.members.as_slice()) {
+                let future = match inside.as_deref().map_or(&[][..], |inside| &inside.members) {
                     // Its future counts, whatever type it has.
-                    Some([future]) if is_maybe_done && name == "Future" => {
-                        let offset = place.offset.checked_add(future.offset)?;
-                        Some(Place { offset, of: future.of })
+                    [future] if is_maybe_done && name == "Future" => Some(future),
+                    parts => leaves::of_variant(base, &name)
+                        .and_then(|wanted| parts.iter().find(|member| member.name == wanted)),
+                };
+                let inside = match future {
+                    Some(future) => {
+                        Some(Place { offset: place.offset.checked_add(future.offset)?, of: future.of })
                     }
-                    _ => Some(place).filter(|_| lead >= Lead::Leaf),
+                    None => Some(place).filter(|_| lead >= Lead::Leaf),
                 };
                 let has_others = lead > Lead::Remote;
                 list.push(Alternative { value: variant.value, name, inside, has_others });
@@ -256,15 +266,16 @@ impl Layouts {
         let base = names::base(&found.name);
         let is_together = leaves::together(base).is_some()
             || leaves::set_by_type(base).is_some()
-            || stream_kinds::by_type(base).is_some();
+            || stream_kinds::by_type(base).is_some()
+            || base == leaves::HTTP;
         if leaves::is_poll_fn(base) || is_together {
             return Some(Lead::Deep);
         }
-        if leaves::by_type(base).is_some() {
-            return Some(Lead::Leaf);
-        }
         if leaves::is_resource(base) {
             return Some(Lead::Resource);
+        }
+        if leaves::by_type(base).is_some() {
+            return Some(Lead::Leaf);
         }
         if leaves::is_collection(base) {
             let elements = found.parameters.iter().map(|parameter| self.lead(parameter.of, depth + 1));
@@ -437,6 +448,11 @@ impl Layouts {
         let mut own = self.types.get(own.of)?;
         if let TypeKind::Pointer(Some(to)) = own.kind {
             own = self.types.get(to)?;
+        }
+        // `self: Arc<Self>` of a method of another type.
+        if ["alloc::sync::Arc", "alloc::rc::Rc"].contains(&names::base(&own.name)) {
+            let shared = own.parameters.iter().find(|parameter| parameter.name == "T")?.of;
+            own = self.types.get(shared)?;
         }
         Some(names::base(&own.name).to_owned()).filter(|name| !name.is_empty() && !name.contains('{'))
     }

@@ -1,6 +1,7 @@
 //! What the innermost future of a chain waits for, by its type and the functions around it.
 //!
-//! Source: the sources of tokio 1.28 to 1.54, futures-util 0.3, futures-channel 0.3.
+//! Source: the sources of tokio 1.28 to 1.54, futures-util 0.3, futures-channel 0.3, hyper 0.14 and 1, hyper-util 0.1,
+//! tower 0.4 and 0.5, tracing 0.1.
 
 use crate::snapshot::{ObjectKind, WaitClass, WaitOp};
 
@@ -27,6 +28,10 @@ pub(super) enum LeafKind {
     JoinSet,
     /// A descriptor that is ready.
     Readiness,
+    /// The body of a message of HTTP, which a connection reads.
+    Body,
+    /// A connection of HTTP, whose socket is read and written.
+    Connection,
     /// Reading from something.
     Read,
     /// Writing to something.
@@ -59,6 +64,9 @@ const BY_TYPE: &[(&str, LeafKind)] = &[
     ("tokio_stream::wrappers::mpsc_bounded::ReceiverStream", LeafKind::Mpsc),
     ("tokio_stream::wrappers::mpsc_unbounded::UnboundedReceiverStream", LeafKind::Mpsc),
     ("tokio_stream::wrappers::interval::IntervalStream", LeafKind::Tick),
+    ("hyper::client::dispatch::Receiver", LeafKind::Mpsc),
+    ("hyper::proto::h1::conn::Conn", LeafKind::Connection),
+    ("hyper_util::server::conn::auto::ReadVersion", LeafKind::Connection),
 ];
 
 /// A kind of collection of futures that are polled together.
@@ -94,7 +102,12 @@ const RESOURCES: &[&str] = &[
     "tokio::sync::broadcast::Receiver",
     "tokio::time::interval::Interval",
     "tokio::task::join_set::JoinSet",
+    BODY,
 ];
+
+/// Variants of enums with one future, whose other members are not what they wait for.
+const VARIANTS: &[(&str, &str, &str)] =
+    &[("hyper_util::server::conn::auto::ConnState", "ReadVersion", "read_version")];
 
 /// Structs around one future, whose other members are not what they wait for first.
 const WRAPPERS: &[(&str, &str)] = &[
@@ -102,6 +115,9 @@ const WRAPPERS: &[(&str, &str)] = &[
     ("futures_util::stream::stream::next::Next", "stream"),
     ("futures_util::future::select::Select", "inner"),
     ("tokio::task::local::RunUntil", "future"),
+    ("tower::limit::concurrency::future::ResponseFuture", "inner"),
+    ("http_body_util::combinators::collect::Collect", "body"),
+    ("http_body_util::combinators::frame::Frame", "__0"),
 ];
 
 /// Structs whose members are polled together.
@@ -109,7 +125,12 @@ const TOGETHER: &[(&str, &str)] = &[
     ("futures_util::future::join::Join", "join"),
     ("futures_util::future::try_join::TryJoin", "try_join"),
     ("tokio::time::timeout::Timeout", TIMEOUT),
+    ("tower::timeout::future::ResponseFuture", TIMEOUT),
 ];
+/// A body that a connection of hyper reads: it is polled through others, which are known.
+const BODY: &str = "hyper::body::incoming::Incoming";
+/// The connections of HTTP/1 of hyper.
+pub(super) const HTTP: &str = "hyper::proto::h1::dispatch::Dispatcher";
 /// A future and the time that ends waiting for it.
 pub(super) const TIMEOUT: &str = "timeout";
 
@@ -118,6 +139,9 @@ const MAX_REASONS: usize = 8;
 
 /// The leaf that a type is, by its name without parameters.
 pub(super) fn by_type(base: &str) -> Option<LeafKind> {
+    if base == BODY {
+        return Some(LeafKind::Body);
+    }
     if let Some((_, kind)) = BY_TYPE.iter().find(|(name, _)| *name == base) {
         return Some(*kind);
     }
@@ -190,6 +214,12 @@ pub(super) fn wrapped(base: &str) -> Option<&'static str> {
     WRAPPERS.iter().find(|(name, _)| *name == base).map(|(_, member)| *member)
 }
 
+/// The member with the future of a variant of an enum, if it is known.
+pub(super) fn of_variant(base: &str, variant: &str) -> Option<&'static str> {
+    let is_it = |(of, name, _): &&(&str, &str, &str)| *of == base && *name == variant;
+    VARIANTS.iter().find(is_it).map(|(.., member)| *member)
+}
+
 /// The word for a struct whose members are polled together.
 pub(super) fn together(base: &str) -> Option<&'static str> {
     let name = base.trim_end_matches(|digit: char| digit.is_ascii_digit());
@@ -258,6 +288,8 @@ pub(super) fn words<'n>(kind: LeafKind, around: impl Iterator<Item = &'n str>) -
             words("network I/O", WaitClass::Network, descriptor(op))
         }
         LeafKind::Readiness => words("I/O", WaitClass::Io, descriptor(WaitOp::Read)),
+        LeafKind::Body => words("http body", WaitClass::Network, None),
+        LeafKind::Connection => words("network I/O", WaitClass::Network, descriptor(WaitOp::Read)),
         LeafKind::Read => words("read", WaitClass::Io, descriptor(WaitOp::Read)),
         LeafKind::Write => words("write", WaitClass::Io, descriptor(WaitOp::Write)),
         LeafKind::Yield => words("yield", WaitClass::Other, None),

@@ -7,6 +7,7 @@ mod branches;
 mod details;
 mod guards;
 mod held;
+mod http;
 mod layout;
 mod leaves;
 mod many;
@@ -62,6 +63,8 @@ const CORE: &str = "tokio::runtime::task::core";
 /// What would show chains.
 const NO_DEBUG: &str = "the program has no debug information: where tasks await is unknown (add debug = \"full\" to the \
                         profile, or bring its separate debug file: --debug-file)";
+const STRIPPED: &str = "the program is stripped: what tasks run and where tasks await is unknown (set strip = false and debug = \
+                        \"full\" in the profile, or bring its separate debug file: --debug-file)";
 const NO_TYPES: &str = "the program's debug information does not say the types of its tasks, as if it had line tables only: where \
                         tasks await is unknown (set debug = \"full\" in the profile)";
 const SPLIT: &str = "a part of the program's debug information is in other files (.dwo, .dwp), which are neither beside the \
@@ -221,6 +224,15 @@ pub(super) struct ChannelWords {
     cap: Word,
 }
 
+/// Who can still use a channel.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct HandleWords {
+    /// How many can send.
+    senders: Word,
+    /// For a channel without a limit: twice the elements in it, and one more if it is closed.
+    queued: Option<Word>,
+}
+
 /// An object that a future waits for.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Wanted {
@@ -229,6 +241,7 @@ pub(super) struct Wanted {
     /// Its address, or a descriptor's number.
     pub(super) address: Word,
     pub(super) channel: Option<ChannelWords>,
+    pub(super) handles: Option<HandleWords>,
     /// When a timer fires, by CLOCK_MONOTONIC: seconds and nanoseconds.
     pub(super) deadline: Option<(Word, Word)>,
 }
@@ -239,7 +252,10 @@ impl Chains {
     pub(super) fn open(image: &Image, user: Option<&Path>) -> Chains {
         match Types::load(image, user, MAX_DEBUG, MAX_TIME) {
             Ok(Some(types)) => Chains::new(image.bias, Some(types), None),
-            Ok(None) => Chains::new(image.bias, None, Some(NO_DEBUG)),
+            Ok(None) => {
+                let is_stripped = image.symbols().is_ok_and(|symbols| symbols.is_empty());
+                Chains::new(image.bias, None, Some(if is_stripped { STRIPPED } else { NO_DEBUG }))
+            }
             Err(why) => {
                 Chains { problem: Some(why), ..Chains::new(image.bias, None, Some("cannot be read")) }
             }

@@ -205,14 +205,15 @@ impl Run<'_> {
             let Some(junction) = routes.junction(nth) else { return Some(Outcome::Other) };
             let (outcome, source) = match &junction.step {
                 Step::Read { at, size, what } => {
-                    let number = match self.number(routes, bytes, *at, *size) {
+                    let stays = *what != What::Counted;
+                    let number = match self.number(routes, bytes, (*at, *size), stays) {
                         Ok(number) => number,
                         Err(Place::NotYet) => return None,
                         Err(_) => return Some(Outcome::Other),
                     };
                     let is_source = match what {
                         What::Pointer => number != 0,
-                        What::Kept => true,
+                        What::Kept | What::Counted => true,
                         _ => false,
                     };
                     (what.outcome(number), is_source.then_some(number))
@@ -236,7 +237,7 @@ impl Run<'_> {
     fn is_at_rest(&mut self, routes: &Routes, bytes: &[u8], asked: &Asked<'_>) -> bool {
         let mut word = |offset: u64| {
             let at = Spot { from: super::word::Source::TASK, offset };
-            self.number(routes, bytes, at, 8).ok()
+            self.number(routes, bytes, (at, 8), true).ok()
         };
         let same = word(16) == Some(asked.vtable.address) && word(asked.vtable.id) == Some(asked.header.id);
         same && word(0).is_some_and(|state| state & (state::RUNNING | state::COMPLETE) == 0)
@@ -246,13 +247,22 @@ impl Run<'_> {
         Some(self.sources.get(spot.from.0 as usize)?.value.wrapping_add(spot.offset))
     }
 
-    fn number(&mut self, routes: &Routes, bytes: &[u8], at: Spot, size: u8) -> Result<u64, Place> {
+    /// `stays`: it must be the same at the end.
+    fn number(
+        &mut self,
+        routes: &Routes,
+        bytes: &[u8],
+        (at, size): (Spot, u8),
+        stays: bool,
+    ) -> Result<u64, Place> {
         let place = match self.place(routes, at, size) {
             Place::At(place) => place,
             other => return Err(other),
         };
         let found = bytes.get(place..place + usize::from(size)).ok_or(Place::Never)?;
-        self.used.push((place, size));
+        if stays {
+            self.used.push((place, size));
+        }
         Ok(number(found))
     }
 

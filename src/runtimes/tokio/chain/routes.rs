@@ -168,7 +168,7 @@ impl Routes {
             if let Some(parts) = parts {
                 add(parts, Part { begin: at.offset, end: at.offset.saturating_add(u64::from(*size)) });
             }
-            if matches!((what, outcome), (What::Pointer, 1) | (What::Kept, _)) {
+            if matches!((what, outcome), (What::Pointer, 1) | (What::Kept | What::Counted, _)) {
                 readers.push(Some(*nth));
             }
         }

@@ -84,14 +84,14 @@ fn rest(values: &mut Values<'_, '_>, own: Value) -> Option<Option<Value>> {
 }
 
 /// A member of the value itself.
-fn direct(values: &mut Values<'_, '_>, own: Value, name: &str) -> Option<Value> {
+pub(super) fn direct(values: &mut Values<'_, '_>, own: Value, name: &str) -> Option<Value> {
     let found = values.layouts.types.get(own.of)?;
     let member = found.members.iter().find(|member| member.name == name)?;
     Some(Value { of: member.of, at: own.at.wrapping_add(member.offset) })
 }
 
 /// What is in an `Option`.
-fn optional(values: &mut Values<'_, '_>, own: Value) -> Option<Option<Value>> {
+pub(super) fn optional(values: &mut Values<'_, '_>, own: Value) -> Option<Option<Value>> {
     let found = values.layouts.types.get(own.of)?;
     let variant = values.variant(&found, own.at)?;
     let inside = values.layouts.types.get(variant.of)?;

@@ -4,8 +4,8 @@ use rustc_hash::FxHashMap;
 
 use super::way::Way;
 use super::word::{Source, Word};
-use super::{Chain, ChannelWords, Leaf, Wanted};
-use crate::snapshot::Channel;
+use super::{Chain, ChannelWords, HandleWords, Leaf, Wanted};
+use crate::snapshot::{Channel, Handles, ObjectId};
 
 const NANOS: u64 = 1_000_000_000;
 
@@ -62,6 +62,10 @@ impl Chain {
                 work(&mut channel.permits);
                 work(&mut channel.cap);
             }
+            if let Some(handles) = &mut wanted.handles {
+                work(&mut handles.senders);
+                handles.queued.iter_mut().for_each(&mut *work);
+            }
             if let Some((seconds, nanos)) = &mut wanted.deadline {
                 work(seconds);
                 work(nanos);
@@ -85,5 +89,13 @@ impl ChannelWords {
         let len = cap.saturating_sub(permits >> 1);
         // Threads, and the future of `block_on`, may wait, too: they are no tasks.
         Channel { len, cap, closed: permits & 1 == 1, more: true, ..Channel::default() }
+    }
+}
+
+impl HandleWords {
+    /// Who can still use the channel.
+    pub(in super::super) fn of(self, object: ObjectId, kept: &[u64]) -> Handles {
+        let queued = self.queued.map(|queued| queued.of(kept) >> 1);
+        Handles { object, senders: self.senders.of(kept), queued }
     }
 }

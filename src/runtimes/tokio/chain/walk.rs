@@ -179,6 +179,10 @@ impl<'w, 'm> Walk<'w, 'm> {
                     Branches::Of(end) => return end,
                     Branches::One(only) => Ok(only),
                 },
+                Shape::Http => match self.http(Value { of, at }, depth) {
+                    Branches::Of(end) => return end,
+                    Branches::One(only) => Ok(only),
+                },
                 Shape::Leaf(kind) => {
                     let library =
                         frames.iter().rev().take_while(|frame| leaves::is_library(&frame.at.machine.name));

@@ -22,6 +22,8 @@ pub(super) enum What {
     Pointer,
     /// Nothing depends on it.
     Kept,
+    /// The same, and others may change it while the task rests.
+    Counted,
 }
 
 impl What {
@@ -34,7 +36,7 @@ impl What {
             }
             What::Below(bits) => u64::from(number.checked_shr(*bits).unwrap_or(0) == 0),
             What::Pointer => u64::from(number != 0),
-            What::Kept => 0,
+            What::Kept | What::Counted => 0,
         }
     }
 }

@@ -203,6 +203,15 @@ impl Window<'_> {
         Some(self.own.way.source(value))
     }
 
+    /// The same for a number that others may change while the task rests: it may be another one at the end.
+    pub(super) fn count(&mut self, at: impl Into<Word>, size: u64) -> Option<Word> {
+        let at = at.into();
+        let value = self.aside(at.value, size)?;
+        self.own.used.pop();
+        self.own.way.read(at, size, What::Counted, 0);
+        Some(self.own.way.source(value))
+    }
+
     /// Whether two numbers are the same.
     pub(super) fn same(&mut self, one: Word, other: Word) -> bool {
         let same = one.value == other.value;
@@ -341,6 +350,7 @@ mod tests {
         let mut windows = Windows::default();
         windows.begin([(0x1000, 64), (0x2000, 64)].into_iter());
         windows.fetch(&memory, &[0, 1]);
+        windows.window(0, None).unwrap().count(0x1000, 8).unwrap();
         windows.window(1, None).unwrap().number(0x2000, 1);
         assert_eq!(windows.unchanged(&memory), [true, true]);
         memory.1.lock().unwrap().set(1);

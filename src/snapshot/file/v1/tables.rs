@@ -142,6 +142,7 @@ pub(crate) const BRANCHES: Table<11> = Table::new(
         "wait_count",
     ],
 );
+pub(crate) const HANDLES: Table<4> = Table::new("handles", ["flags", "object", "senders", "queued"]);
 pub(crate) const SEARCHED: Table<2> = Table::new("searched", ["object", "flags"]);
 pub(crate) const UNKNOWN: Table<2> = Table::new("unknown", ["length", "text"]);
 
@@ -169,11 +170,12 @@ pub(crate) fn all() -> Vec<Listed> {
         UNKNOWN.listed(),
         ANCESTORS.listed(),
         BRANCHES.listed(),
+        HANDLES.listed(),
     ]
 }
 
 /// The names of the tables that are there only if they have rows.
-pub(crate) fn optional() -> [&'static str; 11] {
+pub(crate) fn optional() -> [&'static str; 12] {
     [
         TWINS.name,
         DESCRIPTORS.name,
@@ -186,5 +188,6 @@ pub(crate) fn optional() -> [&'static str; 11] {
         UNKNOWN.name,
         ANCESTORS.name,
         BRANCHES.name,
+        HANDLES.name,
     ]
 }

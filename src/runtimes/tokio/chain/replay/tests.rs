@@ -4,10 +4,10 @@ use super::super::super::find::Vtable;
 use super::super::super::scan::Header;
 use super::super::way::Way;
 use super::super::window::Windows;
-use super::super::{Chain, FutureKind, Leaf, Template, Wanted};
+use super::super::{Chain, FutureKind, HandleWords, Leaf, Template, Wanted};
 use super::*;
 use crate::process::{Result, TargetError};
-use crate::snapshot::{ObjectKind, WaitOp};
+use crate::snapshot::{ObjectId, ObjectKind, WaitOp};
 
 const VTABLE: Vtable = Vtable {
     address: 0x50_0000,
@@ -27,12 +27,13 @@ impl Words {
         self.0.lock().unwrap()[address as usize / 8] = value;
     }
 
-    /// A task: in its state, pointing to something with a number that matters and one that does not.
+    /// A task: in its state, pointing to something with a number that matters, one that does not, and a count.
     fn task(&self, address: u64, (state, matters, kept): (u64, u64, u64)) {
         let to = address * 2;
         let words = [(0, 1 << 6), (16, VTABLE.address), (40, address), (48, state), (56, to)];
         words.iter().for_each(|(offset, value)| self.set(address + offset, *value));
         self.set(to + 8, matters);
+        self.set(to + 512, matters + kept);
         self.set(to + 1024, kept);
     }
 }
@@ -78,19 +79,23 @@ fn walk(memory: &Words, address: u64) -> (Template, Vec<u64>, Way) {
         leaf.reason = format!("for {}", window.number(to.wrapping_add(8), 8).unwrap());
         let address = window.keep(to.wrapping_add(1024), 8).unwrap().wrapping_add(16);
         let (op, kind) = (WaitOp::Wait, ObjectKind::Cond);
-        leaf.objects.push(Wanted { op, kind, address, channel: None, deadline: None });
+        let senders = window.count(to.wrapping_add(512), 8).unwrap();
+        let handles = Some(HandleWords { senders, queued: None });
+        leaf.objects.push(Wanted { op, kind, address, channel: None, handles, deadline: None });
         let (op, kind, address) = (WaitOp::Lock, ObjectKind::Mutex, to.wrapping_add(24));
-        leaf.objects.push(Wanted { op, kind, address, channel: None, deadline: None });
+        leaf.objects.push(Wanted { op, kind, address, channel: None, handles: None, deadline: None });
     }
     let way = windows.take_way(0).unwrap();
     let (template, kept) = Template::of(Chain { leaf: Some(leaf), ..Chain::default() }, &way);
     (template, kept, way)
 }
 
-/// The reason and the addresses of a chain.
+/// The reason, the addresses and the counts of a chain.
 fn said(template: &Template, kept: &[u64]) -> (String, Vec<u64>) {
     let leaf = template.chain.leaf.as_ref().unwrap();
-    (leaf.reason.clone(), leaf.objects.iter().map(|wanted| wanted.address.of(kept)).collect())
+    let senders = |handles: HandleWords| handles.of(ObjectId(0), kept).senders;
+    let words = |wanted: &Wanted| [Some(wanted.address.of(kept)), wanted.handles.map(senders)];
+    (leaf.reason.clone(), leaf.objects.iter().flat_map(words).flatten().collect())
 }
 
 fn learn(routes: &mut Routes, memory: &Words, address: u64) -> bool {
@@ -166,7 +171,8 @@ impl Memory for Moving {
 
 #[test]
 fn only_what_a_way_used_must_be_the_same() {
-    for (changes, is_known) in [(0x2000 + 1024, false), (0x1000 + 48, false), (0x1000 + 8, true)] {
+    let others = [(0x1000 + 8, true), (0x2000 + 512, true)];
+    for (changes, is_known) in [(0x2000 + 1024, false), (0x1000 + 48, false)].into_iter().chain(others) {
         let memory = Words(Mutex::new(vec![0; 0x1000]));
         let mut routes = Routes::default();
         memory.task(0x1000, (3, 7, 0x70));

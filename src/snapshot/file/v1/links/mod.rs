@@ -34,6 +34,11 @@ mod searched_flag {
     pub(super) const GLOBAL: u8 = 1 << 2;
 }
 
+/// Flags of the handles of a channel.
+mod handles_flag {
+    pub(super) const QUEUED: u8 = 1 << 0;
+}
+
 /// Flags of a context.
 mod context_flag {
     pub(super) const ROOT: u8 = 1 << 0;

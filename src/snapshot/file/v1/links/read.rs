@@ -7,7 +7,7 @@ use super::super::table_reader::{ReadRows, TableReader};
 use super::super::tables::{self, Table};
 use super::super::{stack_status, wait_class};
 use super::codes::*;
-use super::{context_flag, descriptor_flag, searched_flag, socket_flag};
+use super::{context_flag, descriptor_flag, handles_flag, searched_flag, socket_flag};
 use crate::snapshot::*;
 
 /// Reads the tables that are there.
@@ -27,6 +27,7 @@ pub(in super::super) fn read(tables: &mut TableReader<'_>) -> Result<Links, File
         unknown: optional(tables, &tables::UNKNOWN, read_unknown)?,
         ancestors: optional(tables, &tables::ANCESTORS, read_ancestors)?,
         branches: optional(tables, &tables::BRANCHES, read_branches)?,
+        handles: optional(tables, &tables::HANDLES, read_handles)?,
     })
 }
 
@@ -265,6 +266,25 @@ fn read_branches(
             reason: reasons.optional()?.map(StrId),
             wait_class: code(&mut classes, wait_class)?,
             waits: Span { start: first_waits.delta_u32()?, len: wait_counts.plain_u32()? },
+        });
+    }
+    Ok(list)
+}
+
+fn read_handles(
+    mut list: Vec<Handles>,
+    rows: usize,
+    columns: [ColumnReader<'_>; 4],
+    _: &mut Budget,
+) -> Result<Vec<Handles>, Refused> {
+    let [mut flags, mut objects, mut senders, mut queued] = columns;
+    for _ in 0..rows {
+        let flags = byte(flags.plain()?)?;
+        let queued = queued.plain()?;
+        list.push(Handles {
+            object: ObjectId(objects.delta_u32()?),
+            senders: senders.plain()?,
+            queued: (flags & handles_flag::QUEUED != 0).then_some(queued),
         });
     }
     Ok(list)

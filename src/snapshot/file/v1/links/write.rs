@@ -5,7 +5,7 @@ use super::super::rows::Rows;
 use super::super::tables;
 use super::super::{stack_status_code, wait_class_code};
 use super::codes::*;
-use super::{context_flag, descriptor_flag, searched_flag, socket_flag};
+use super::{context_flag, descriptor_flag, handles_flag, searched_flag, socket_flag};
 use crate::snapshot::*;
 
 /// The tables that have rows, with their names, in file order.
@@ -21,6 +21,7 @@ pub(in super::super) fn write(links: &Links) -> Vec<(&'static str, Rows)> {
         (tables::UNKNOWN.name, unknown(&links.unknown)),
         (tables::ANCESTORS.name, ancestors(&links.ancestors)),
         (tables::BRANCHES.name, branches(&links.branches)),
+        (tables::HANDLES.name, handles(&links.handles)),
     ];
     tables.into_iter().filter(|(_, rows)| !rows.is_empty()).collect()
 }
@@ -238,6 +239,18 @@ fn branches(branches: &[Branch]) -> Rows {
         wait_counts.plain(branch.waits.len.into());
     }
     Rows::new(tables::BRANCHES, branches.len(), columns)
+}
+
+fn handles(handles: &[Handles]) -> Rows {
+    let mut columns = [(); 4].map(|()| ColumnWriter::default());
+    let [flags, objects, senders, queued] = &mut columns;
+    for channel in handles {
+        flags.plain(flag(channel.queued.is_some(), handles_flag::QUEUED).into());
+        objects.delta(channel.object.0.into());
+        senders.plain(channel.senders);
+        queued.plain(channel.queued.unwrap_or(0));
+    }
+    Rows::new(tables::HANDLES, handles.len(), columns)
 }
 
 fn searched(searched: &[Searched]) -> Rows {
