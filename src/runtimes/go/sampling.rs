@@ -28,7 +28,7 @@ use super::labels::LabelSets;
 use super::resolve::Resolver;
 use crate::Result;
 use crate::code::{CodeBuilder, LabelSetId, LocationId};
-use crate::process::{Moment, Target};
+use crate::process::{Moment, Registers, Target};
 use crate::recording::SampledTask;
 use crate::runtimes::native::{NativeLocations, NativePlace};
 use crate::runtimes::{Attribute, Claim, Owner};
@@ -133,6 +133,10 @@ impl Attribute for Attribution<'_> {
         goroutines.refresh(named.clone())?;
         self.labels.refresh(named.filter_map(|one| Some((one, goroutines.latest_labels(one)?))));
         Ok(())
+    }
+
+    fn stack_end(&self, registers: &Registers) -> Option<u64> {
+        self.tracer.goroutines.latest_stack_end(registers.general[G_REGISTER], registers.sp)
     }
 
     fn renew_code(&mut self) {

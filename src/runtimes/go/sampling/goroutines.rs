@@ -158,6 +158,12 @@ impl<'a> Goroutines<'a> {
         labels.at(time).filter(|one| *one == 0 || *one == labels.latest())
     }
 
+    /// Where the stack ended that a goroutine had when its struct was read last, if an address is on it.
+    pub(super) fn latest_stack_end(&self, goroutine: u64, within: u64) -> Option<u64> {
+        let stack = self.known.get(&goroutine)?.stack.latest();
+        contains(stack, within).then_some(stack.1)
+    }
+
     /// The address of the labels that a struct had when it was read last. None if it had none.
     pub(super) fn latest_labels(&self, address: u64) -> Option<u64> {
         self.known.get(&address).map(|known| known.labels.latest()).filter(|labels| *labels != 0)
