@@ -2,7 +2,7 @@
 
 use crate::Result;
 use crate::code::{CodeBuilder, LabelSetId, LocationId};
-use crate::process::Moment;
+use crate::process::{Moment, Registers};
 use crate::recording::SampledTask;
 use crate::snapshot::StackStatus;
 
@@ -16,6 +16,12 @@ pub trait Attribute {
     /// # Errors
     /// If the target cannot be read.
     fn refresh(&mut self, moments: &[Moment<'_>], into: &mut CodeBuilder) -> Result<()>;
+
+    /// Where the stack ends that a thread with these registers is on, as far as the last refresh tells. What is beyond it
+    /// need not be copied from a sample. None if that is not known.
+    fn stack_end(&self, _registers: &Registers) -> Option<u64> {
+        None
+    }
 
     /// The target has mapped code, perhaps in the place of other code: images are read again.
     fn renew_code(&mut self) {}

@@ -4,7 +4,7 @@
 //! register, the stack that the thread is on, the chain out of the system stack, the goroutine that `asmcgocall` saved.
 //! [`goroutines`] knows which goroutine used a struct at what time, and where its stack was; [`runs`] says what two
 //! readings prove of the time between them, [`collector`] whether stacks may have been moved back and forth.
-//! [`threads`] finds the Ms of threads. [`chain`] and [`calls`] follow the kernel's chain of frame pointers where the
+//! [`texts`] reads what labels say. [`threads`] finds the Ms of threads. [`chain`] and [`calls`] follow the kernel's chain of frame pointers where the
 //! copied stack ends; [`foreign`] reads the callers of C that has no such chain. [`blocked`] reads threads that do not run.
 
 use rustc_hash::FxHashMap;
@@ -18,6 +18,7 @@ mod evidence;
 mod foreign;
 mod goroutines;
 mod runs;
+mod texts;
 mod threads;
 mod trace;
 
@@ -27,13 +28,14 @@ use super::labels::LabelSets;
 use super::resolve::Resolver;
 use crate::Result;
 use crate::code::{CodeBuilder, LabelSetId, LocationId};
-use crate::process::{Moment, Target};
+use crate::process::{Moment, Registers, Target};
 use crate::recording::SampledTask;
 use crate::runtimes::native::{NativeLocations, NativePlace};
 use crate::runtimes::{Attribute, Claim, Owner};
 use crate::snapshot::StackStatus;
 use crate::symbols::native::NativeCode;
 use evidence::{Place, Ran};
+use texts::LabelTexts;
 use trace::Tracer;
 
 /// Says whose moments are.
@@ -43,8 +45,7 @@ pub(super) struct Attribution<'a> {
     runtime: u8,
     tracer: Tracer<'a>,
     names: Names<'a>,
-    /// Labels by address, as far as they were read since the last refresh: the memory of labels is used again.
-    labels: LabelSets<'a>,
+    labels: LabelTexts<'a>,
     system: FxHashMap<u64, bool>,
 }
 
@@ -56,7 +57,7 @@ impl<'a> Attribution<'a> {
             runtime,
             tracer: Tracer::new(go, target, native),
             names: Names { go, resolver: Resolver::new(&go.modules), native: NativeLocations::with_lines() },
-            labels: LabelSets::new(target, go.build.minor),
+            labels: LabelTexts::new(target, go.build.minor, go.offsets.g_labels as u64),
             system: FxHashMap::default(),
         }
     }
@@ -102,10 +103,7 @@ impl<'a> Attribution<'a> {
         if address == 0 {
             return Some(None);
         }
-        let labels = self.labels.of(address, into)?;
-        // While the goroutine has them, their memory cannot be used for others.
-        let still = self.target.read_u64(goroutine.checked_add(self.go.offsets.g_labels as u64)?).ok()?;
-        (still == address).then_some(Some(labels))
+        self.labels.of((goroutine, address), into).map(Some)
     }
 
     fn owner(
@@ -126,13 +124,19 @@ impl Attribute for Attribution<'_> {
         if moments.is_empty() {
             return Ok(());
         }
-        self.labels = LabelSets::new(self.target, self.go.build.minor);
         if self.tracer.renew_images(self.target) {
             self.names.native.renew();
         }
         self.tracer.machines.refresh(moments.iter().map(|moment| moment.tid));
         let named = moments.iter().map(|moment| moment.registers.general[G_REGISTER]);
-        Ok(self.tracer.goroutines.refresh(named)?)
+        let goroutines = &mut self.tracer.goroutines;
+        goroutines.refresh(named.clone())?;
+        self.labels.refresh(named.filter_map(|one| Some((one, goroutines.latest_labels(one)?))));
+        Ok(())
+    }
+
+    fn stack_end(&self, registers: &Registers) -> Option<u64> {
+        self.tracer.goroutines.latest_stack_end(registers.general[G_REGISTER], registers.sp)
     }
 
     fn renew_code(&mut self) {

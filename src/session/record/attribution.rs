@@ -4,7 +4,7 @@ use super::RecordError;
 use super::batch::{Batch, Mapped};
 use super::code_changes::CodeChanges;
 use super::threads::Threads;
-use crate::process::{Moment, Target, beginning};
+use crate::process::{Moment, Registers, Target, beginning};
 use crate::recording::{Clock, RecordingBuilder, Sample, Whose};
 use crate::runtimes::{Attribute, Claim, Images, NativeStacks, Owner, Readable};
 use crate::session::process::is_another;
@@ -148,6 +148,11 @@ impl<'a> Attribution<'a> {
         Ok(())
     }
 
+    /// Where the stack ends that a thread with these registers is on, as far as that is known.
+    pub(super) fn stack_end(&self, registers: &Registers) -> Option<u64> {
+        self.runtimes.iter().find_map(|runtime| runtime.stack_end(registers))
+    }
+
     /// The process is still the same program. If not, what was read may be of the next one.
     pub(super) fn is_same(&self) -> bool {
         !is_another(self.began, beginning(self.target.info().pid.unwrap_or(0)))
@@ -189,6 +194,9 @@ impl<'a> Attribution<'a> {
 
     /// Cuts a stack where it is not known what code was there at that time.
     fn cut(&self, found: &mut Found, at_ns: u64, builder: &RecordingBuilder) {
+        if self.changes.are_none() {
+            return;
+        }
         let locations = builder.code.locations();
         let is_unknown = |id: &LocationId| {
             let address = locations.get(id.index()).and_then(|location| location.address);

@@ -3,6 +3,7 @@
 use rustc_hash::FxHashMap;
 
 use super::moments::Moments;
+use crate::process::{Moment, Registers};
 use crate::sampler::off_cpu::{Interval, OffCpu};
 use crate::sampler::{Record, Sampler};
 
@@ -18,6 +19,22 @@ pub(super) struct Batch {
     pub(super) events: Vec<Event>,
     /// All that happened before this time is in this batch or in an earlier one.
     pub(super) until_ns: u64,
+}
+
+/// Where the stack ends that a thread with these registers is on, as far as that is known.
+pub(super) type StackEnd<'a> = dyn Fn(&Registers) -> Option<u64> + 'a;
+
+/// The ends of no stacks are known.
+pub(super) fn no_stack_end(_: &Registers) -> Option<u64> {
+    None
+}
+
+/// A moment without the memory beyond its stack, which the kernel copies along: to copy 16 KiB once more costs several times
+/// what the rest of a sample costs to read.
+fn cut<'m>(moment: Moment<'m>, stack_end: &StackEnd<'_>) -> Moment<'m> {
+    let len = stack_end(&moment.registers).and_then(|end| end.checked_sub(moment.registers.sp));
+    let stack = len.and_then(|len| moment.stack.get(..usize::try_from(len).ok()?));
+    Moment { stack: stack.unwrap_or(moment.stack), ..moment }
 }
 
 /// Code that was mapped, perhaps in the place of other code.
@@ -56,24 +73,37 @@ impl Batch {
         Batch { until_ns, ..Batch::default() }
     }
 
+    /// Nothing is in it any more; its memory is used again.
+    pub(super) fn clear(&mut self) {
+        self.samples.clear();
+        self.departures.clear();
+        self.leaving.clear();
+        self.events.clear();
+    }
+
     /// Takes what the sampler has.
-    pub(super) fn fill(&mut self, sampler: &mut Sampler, mut off_cpu: Option<&mut OffCpu>) {
+    pub(super) fn fill(
+        &mut self,
+        sampler: &mut Sampler,
+        mut off_cpu: Option<&mut OffCpu>,
+        stack_end: &StackEnd<'_>,
+    ) {
         self.until_ns = sampler.now_ns();
         sampler.drain(&mut |record| {
             let interval = off_cpu.as_mut().and_then(|off_cpu| off_cpu.take(&record));
             self.events.extend(interval.map(Event::OffCpu));
-            self.add(&record);
+            self.add(&record, stack_end);
         });
     }
 
-    fn add(&mut self, record: &Record<'_>) {
+    fn add(&mut self, record: &Record<'_>, stack_end: &StackEnd<'_>) {
         let event = match *record {
             Record::Sample { moment, weight_ns, .. } => {
-                self.samples.push(&moment, weight_ns);
+                self.samples.push(&cut(moment, stack_end), weight_ns);
                 return;
             }
             Record::Departs { moment } => {
-                let nth = self.departures.push(&moment, 0);
+                let nth = self.departures.push(&cut(moment, stack_end), 0);
                 self.leaving.insert(moment.tid, nth);
                 return;
             }
@@ -104,9 +134,14 @@ impl Batch {
         self.samples.is_empty() && self.departures.is_empty() && self.events.is_empty()
     }
 
-    /// Bytes of memory, about.
+    /// Bytes of what is in it, about.
     pub(super) fn bytes(&self) -> usize {
         self.samples.bytes() + self.departures.bytes() + size_of_val(self.events.as_slice())
+    }
+
+    /// Bytes of memory that it has for more, about.
+    pub(super) fn room(&self) -> usize {
+        self.samples.room() + self.departures.room() + self.events.capacity() * size_of::<Event>()
     }
 
     /// The code that was mapped.

@@ -48,7 +48,7 @@ impl<'a> Batches<'a> {
     /// See [`RecordError`].
     pub fn take(&mut self) -> Result<usize, RecordError> {
         let mut batch = Batch::default();
-        batch.fill(&mut self.sampler, None);
+        batch.fill(&mut self.sampler, None, &|registers| self.attribution.stack_end(registers));
         // Of code that is mapped meanwhile nobody asks here.
         self.attribution.add(&batch, &mut |_| Vec::new(), &mut self.threads, &mut self.builder)?;
         self.attribution.is_done_with(&batch);

@@ -40,6 +40,11 @@ impl CodeChanges {
         self.mapped.extend(mapped);
     }
 
+    /// Nothing was mapped that matters.
+    pub(super) fn are_none(&self) -> bool {
+        self.mapped.is_empty()
+    }
+
     /// Something was mapped before a time that the images do not have yet.
     pub(super) fn is_stale(&self, at_ns: u64) -> bool {
         self.mapped.iter().any(|mapped| mapped.at_ns > self.read.0 && mapped.at_ns <= at_ns)

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::batch::{Batch, Mapped};
+use super::batch::{Batch, Mapped, StackEnd, no_stack_end};
 use super::looks::Looks;
 use crate::process::TargetError;
 use crate::sampler::off_cpu::OffCpu;
@@ -16,6 +16,10 @@ use crate::sampler::{Hurry, Sampler, SamplerError, SamplerFacts, Tally};
 
 /// Bytes that wait to be looked at. With more, the sampler is not drained, and the kernel counts what it loses.
 const MOST_WAITING: usize = 256 << 20;
+/// Batches whose memory is kept to be used again, so that few begin with fresh memory; and the most that one of them may
+/// have.
+const MAX_SPARE: usize = 4;
+const MAX_SPARE_BYTES: usize = 8 << 20;
 /// The guard sees this often whether a look takes long. The rings hold what is written in four times this time.
 const GUARD: Duration = Duration::from_millis(50);
 /// The same while a look takes long, and where each switch of a thread has records: their number has no limit.
@@ -65,6 +69,8 @@ struct Source {
     off_cpu: Option<OffCpu>,
     waiting: VecDeque<Batch>,
     waiting_bytes: usize,
+    /// Empty batches.
+    spare: Vec<Batch>,
     /// All that happened before this time was drained.
     until_ns: u64,
     begin: Instant,
@@ -77,17 +83,19 @@ struct Source {
 
 impl Source {
     /// Keeps what the sampler has, if that is anything.
-    fn drain(&mut self) {
+    fn drain(&mut self, stack_end: &StackEnd<'_>) {
         // A process that has ended cannot be asked any more: the last answer must not be older than a small share of the
         // recording. To ask each time would be half of what a recording costs.
         if self.end_ns.is_some() || self.asked.elapsed() >= self.begin.elapsed() / 64 {
             self.asked = Instant::now();
             self.used = CpuTime::of(self.pid).or(self.used);
         }
-        let mut batch = Batch::default();
-        batch.fill(&mut self.sampler, self.off_cpu.as_mut());
+        let mut batch = self.spare.pop().unwrap_or_default();
+        batch.fill(&mut self.sampler, self.off_cpu.as_mut(), stack_end);
         self.until_ns = batch.until_ns;
-        if !batch.is_empty() {
+        if batch.is_empty() {
+            self.spare.push(batch);
+        } else {
             self.waiting_bytes += batch.bytes();
             self.waiting.push_back(batch);
         }
@@ -98,7 +106,15 @@ impl Source {
         if self.end_ns.is_none() {
             self.sampler.stop();
             self.end_ns = Some(self.sampler.now_ns());
-            self.drain();
+            self.drain(&no_stack_end);
+        }
+    }
+
+    /// Keeps the memory of a batch that nobody needs any more.
+    fn give_back(&mut self, mut batch: Batch) {
+        if self.spare.len() < MAX_SPARE && batch.room() <= MAX_SPARE_BYTES {
+            batch.clear();
+            self.spare.push(batch);
         }
     }
 
@@ -129,6 +145,7 @@ impl Drain {
             off_cpu,
             waiting: VecDeque::new(),
             waiting_bytes: 0,
+            spare: Vec::new(),
             until_ns: 0,
             begin: now,
             used: None,
@@ -177,18 +194,19 @@ impl Drain {
         self.shared.source().stop();
     }
 
-    /// How the last batch was looked at: see [`Looks::done`].
-    pub(super) fn looked(&mut self, is_urgent: bool, has_missed: bool) {
+    /// A batch was looked at, in this way: see [`Looks::done`].
+    pub(super) fn looked(&mut self, batch: Batch, is_urgent: bool, has_missed: bool) {
+        self.shared.source().give_back(batch);
         self.looks.done(is_urgent, has_missed);
     }
 
     /// What was sampled next. Waits a while for something; if nothing comes the batch is empty.
-    pub(super) fn next(&mut self) -> Batch {
+    pub(super) fn next(&mut self, stack_end: &StackEnd<'_>) -> Batch {
         self.shared.is_looking.store(false, Ordering::Release);
         let mut source = self.shared.source();
         if source.waiting.is_empty() && source.end_ns.is_none() {
             self.has_ended |= source.sampler.wait(self.looks.interval());
-            source.drain();
+            source.drain(stack_end);
         }
         let batch = source.take();
         self.is_over = source.end_ns.is_some() && source.waiting.is_empty();
@@ -201,7 +219,7 @@ impl Drain {
     pub(super) fn mapped_until(&mut self, until_ns: u64) -> Vec<Mapped> {
         let mut source = self.shared.source();
         if source.until_ns < until_ns {
-            source.drain();
+            source.drain(&no_stack_end);
         }
         source.waiting.iter().flat_map(Batch::mapped).collect()
     }
@@ -238,7 +256,7 @@ fn guard(shared: &Weak<Shared>, period: Duration) {
         if takes_long {
             let mut source = shared.source();
             if source.waiting_bytes <= MOST_WAITING && source.end_ns.is_none() {
-                source.drain();
+                source.drain(&no_stack_end);
             }
         }
     }

@@ -34,14 +34,14 @@ pub use options::{Clocks, Progress, RecordOptions};
 use super::pace::cpu_time;
 use super::process::is_another;
 use crate::cause::full_text;
-use crate::process::{self, Target, beginning, begun, monotonic_ns};
+use crate::process::{self, Registers, Target, beginning, begun, monotonic_ns};
 use crate::recording::{Clock, End, Recording, RecordingBuilder, Sample};
 use crate::runtimes::{NativeStacks, Readable};
 use crate::sampler::usage::CpuTime;
 use crate::sampler::{Hurry, Sampler, SamplerError, SamplerOptions};
 use crate::snapshot::{RuntimeInfo, TaskState};
 use attribution::Attribution;
-use batch::{Batch, Event};
+use batch::{Batch, Event, StackEnd, no_stack_end};
 use drain::Drain;
 use earlier::Earlier;
 use looks::SOON;
@@ -285,7 +285,7 @@ impl<'a> Recorder<'a> {
     /// Takes what is left of a process that has ended before it could be opened.
     fn last_of_it(&mut self) -> End {
         loop {
-            let (batch, is_last) = self.next(true);
+            let (batch, is_last) = self.next(true, &no_stack_end);
             self.unknown(&batch);
             if is_last {
                 return End::TargetEnded;
@@ -413,7 +413,8 @@ impl<'a> Recorder<'a> {
                 // A reading that has begun is waited for, unless the user wants no more.
                 end = end.filter(|&end| end != End::Elapsed || !reader.is_busy());
             }
-            let (mut batch, is_last) = self.next(end.is_some());
+            let stack_end = |registers: &Registers| attribution.stack_end(registers);
+            let (mut batch, is_last) = self.next(end.is_some(), &stack_end);
             if let Some(at_ns) = batch.executed_ns() {
                 self.replaced(&mut batch, at_ns);
                 return Ok(Over::Program);
@@ -423,7 +424,7 @@ impl<'a> Recorder<'a> {
             // Waits are asked about while they last, and code may be mapped in the place of other code.
             let is_urgent = self.waits.is_some() || batch.mapped().next().is_some();
             if let Some(drain) = &mut self.drain {
-                drain.looked(is_urgent, attribution.missed() > missed);
+                drain.looked(batch, is_urgent, attribution.missed() > missed);
             }
             if !is_same && self.drain.is_none() {
                 return Ok(Over::Program);
@@ -463,7 +464,7 @@ impl<'a> Recorder<'a> {
                 Err(error) if error.is_gone() && self.drain.is_some() => {}
                 Err(error) => return Err(error.into()),
             }
-            let (mut batch, is_last) = self.next(self.end().is_some());
+            let (mut batch, is_last) = self.next(self.end().is_some(), &no_stack_end);
             if let Some(at_ns) = batch.executed_ns() {
                 self.replaced(&mut batch, at_ns);
                 return Ok(Err(Over::Program));
@@ -482,7 +483,7 @@ impl<'a> Recorder<'a> {
     }
 
     /// What the sampler gives next, and whether it is the last. `stop`: nothing more is sampled.
-    fn next(&mut self, stop: bool) -> (Batch, bool) {
+    fn next(&mut self, stop: bool, stack_end: &StackEnd<'_>) -> (Batch, bool) {
         let Some(drain) = &mut self.drain else {
             std::thread::sleep(SOON);
             return (Batch::default(), stop);
@@ -491,7 +492,7 @@ impl<'a> Recorder<'a> {
             drain.stop();
             self.ended.get_or_insert(self.begin.elapsed().as_nanos() as u64);
         }
-        let batch = drain.next();
+        let batch = drain.next(stack_end);
         self.used = drain.used().or(self.used);
         (batch, drain.is_over())
     }

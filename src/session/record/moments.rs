@@ -56,7 +56,14 @@ impl Moments {
         self.rows.is_empty()
     }
 
-    /// Bytes of memory, about.
+    /// Bytes of memory that there are for moments, about.
+    pub(super) fn room(&self) -> usize {
+        self.stacks.capacity()
+            + self.addresses.capacity() * size_of::<u64>()
+            + self.rows.capacity() * size_of::<Row>()
+    }
+
+    /// Bytes of what is in it, about.
     pub(super) fn bytes(&self) -> usize {
         self.stacks.len() + size_of_val(self.addresses.as_slice()) + size_of_val(self.rows.as_slice())
     }

@@ -151,9 +151,22 @@ impl<'a> Goroutines<'a> {
         self.known_after(address, time)?.identity.at(time)
     }
 
-    /// The address of the labels of the goroutine with this struct at a time; 0 if it had none.
+    /// The address of the labels of the goroutine with this struct at a time; 0 if it had none. None if that is not
+    /// known, or if it has others by now.
     pub(super) fn labels(&mut self, address: u64, time: u64) -> Option<u64> {
-        self.known_after(address, time)?.labels.at(time)
+        let labels = &self.known_after(address, time)?.labels;
+        labels.at(time).filter(|one| *one == 0 || *one == labels.latest())
+    }
+
+    /// Where the stack ended that a goroutine had when its struct was read last, if an address is on it.
+    pub(super) fn latest_stack_end(&self, goroutine: u64, within: u64) -> Option<u64> {
+        let stack = self.known.get(&goroutine)?.stack.latest();
+        contains(stack, within).then_some(stack.1)
+    }
+
+    /// The address of the labels that a struct had when it was read last. None if it had none.
+    pub(super) fn latest_labels(&self, address: u64) -> Option<u64> {
+        self.known.get(&address).map(|known| known.labels.latest()).filter(|labels| *labels != 0)
     }
 
     /// Where the stack ended that the goroutine with this struct had at a time.

@@ -6,6 +6,7 @@ use crate::process::bytes::word;
 use crate::process::{Memory, Range, Target, monotonic_ns};
 use crate::runtimes::go::Go;
 use crate::runtimes::go::goroutine::Raw;
+use crate::runtimes::go::offsets::Offsets;
 use crate::runtimes::go::scheduler;
 use crate::runtimes::go::threads::{known_inside, thread_of};
 
@@ -32,6 +33,24 @@ impl Machine {
     pub(super) fn stack_end(&self, address: u64) -> Option<u64> {
         let contains = |g: &Raw| g.stack_lo <= address && address < g.stack_hi;
         [Some(self.g0), self.gsignal].into_iter().flatten().find(contains).map(|g| g.stack_hi)
+    }
+
+    /// Takes its bytes from those that were read: the fields of the M, then the structs. None if it is not as it was.
+    fn again(&self, bytes: &mut &[u8], tid: u32, target: &dyn Target, offsets: &Offsets) -> Option<Machine> {
+        let mut take = |len: usize| {
+            let (taken, rest) = bytes.split_at_checked(len).unwrap_or_default();
+            *bytes = rest;
+            taken
+        };
+        let (procid, g0) = (word(take(8), 0), word(take(8), 0));
+        let gsignal = offsets.m_gsignal.map_or(0, |_| word(take(8), 0));
+        let mut parse = |g: &Raw| Raw::parse(g.address, take(offsets.g_size), offsets);
+        let machine =
+            Machine { m: self.m, g0: parse(&self.g0), gsignal: self.gsignal.as_ref().map(&mut parse) };
+        let is_same = known_inside(target, procid) == Some(tid)
+            && g0 == self.g0.address
+            && gsignal == self.gsignal.map_or(0, |g| g.address);
+        is_same.then_some(machine)
     }
 }
 
@@ -65,15 +84,15 @@ impl<'a> Machines<'a> {
         threads.sort_unstable();
         threads.dedup();
         let mut search = false;
-        for tid in threads {
-            if let Some(machine) = self.known.get(&tid)
-                && let Some(again) = self.again(machine, tid).or_else(|| self.read(machine.m, Some(tid)))
-            {
-                self.known.insert(tid, again);
-                continue;
+        for (tid, again) in self.again(&threads) {
+            let again = again.or_else(|| self.read(self.known.get(&tid)?.m, Some(tid)));
+            match again {
+                Some(again) => drop(self.known.insert(tid, again)),
+                None => drop(self.known.remove(&tid)),
             }
-            self.known.remove(&tid);
-            search |= self.missed.get(&tid).is_none_or(|times| *times < ATTEMPTS);
+        }
+        for tid in threads.iter().filter(|tid| !self.known.contains_key(tid)) {
+            search |= self.missed.get(tid).is_none_or(|times| *times < ATTEMPTS);
         }
         if search && monotonic_ns() >= self.next_search_ns {
             self.search();
@@ -123,34 +142,34 @@ impl<'a> Machines<'a> {
         self.next_search_ns = end.saturating_add(end.saturating_sub(begin).saturating_mul(SHARE - 1));
     }
 
-    /// Reads the M of a thread again, in one call. None if it is not as it was.
-    fn again(&self, machine: &Machine, tid: u32) -> Option<Machine> {
+    /// Reads the Ms of threads that are known again, in one call. None for each that is not as it was.
+    fn again(&self, threads: &[u32]) -> Vec<(u32, Option<Machine>)> {
         let offsets = &self.go.offsets;
-        let [procid, g0, gsignal] = [Some(offsets.m_procid), Some(offsets.m_g0), offsets.m_gsignal];
-        let structs = [Some(machine.g0), machine.gsignal];
-        let size = offsets.g_size;
-        let mut ranges = Vec::with_capacity(5);
-        for offset in [procid, g0, gsignal].into_iter().flatten() {
-            ranges.push(Range { address: machine.m.checked_add(offset)?, len: 8 });
+        let fields = [Some(offsets.m_procid), Some(offsets.m_g0), offsets.m_gsignal];
+        let known = |tid: &u32| Some((*tid, *self.known.get(tid)?));
+        let all: Vec<(u32, Machine)> = threads.iter().filter_map(known).collect();
+        let mut ranges = Vec::with_capacity(5 * all.len());
+        for (_, machine) in &all {
+            let at = |offset: u64| machine.m.saturating_add(offset);
+            ranges.extend(fields.into_iter().flatten().map(|offset| Range { address: at(offset), len: 8 }));
+            let structs = [Some(machine.g0), machine.gsignal].into_iter().flatten();
+            ranges.extend(structs.map(|g| Range { address: g.address, len: offsets.g_size }));
         }
-        ranges.extend(structs.into_iter().flatten().map(|g| Range { address: g.address, len: size }));
-        let (mut bytes, mut ok) = (vec![0; 24 + 2 * size], [false; 5]);
-        let ok = ok.get_mut(..ranges.len())?;
-        self.target.read_many(&ranges, &mut bytes, ok).ok()?;
-        let words = if gsignal.is_some() { 24 } else { 16 };
-        let signal = if gsignal.is_some() { word(&bytes, 16) } else { 0 };
-        let is_same = ok.iter().all(|ok| *ok)
-            && known_inside(self.target, word(&bytes, 0)) == Some(tid)
-            && word(&bytes, 8) == machine.g0.address
-            && signal == machine.gsignal.map_or(0, |g| g.address);
-        let parse = |nth: usize, g: Raw| {
-            Some(Raw::parse(g.address, bytes.get(words + nth * size..)?.get(..size)?, offsets))
-        };
-        let gsignal = match machine.gsignal {
-            Some(g) => Some(parse(1, g)?),
-            None => None,
-        };
-        is_same.then_some(Machine { m: machine.m, g0: parse(0, machine.g0)?, gsignal })
+        let (mut bytes, mut ok) =
+            (vec![0; ranges.iter().map(|range| range.len).sum()], vec![false; ranges.len()]);
+        if self.target.read_many(&ranges, &mut bytes, &mut ok).is_err() {
+            ok.fill(false);
+        }
+        let (mut bytes, mut ok) = (bytes.as_slice(), ok.as_slice());
+        let mut found = Vec::with_capacity(all.len());
+        for (tid, machine) in all {
+            let count = fields.iter().flatten().count() + 1 + usize::from(machine.gsignal.is_some());
+            let (its, rest) = ok.split_at_checked(count).unwrap_or_default();
+            ok = rest;
+            let again = machine.again(&mut bytes, tid, self.target, offsets);
+            found.push((tid, again.filter(|_| its.iter().all(|ok| *ok))));
+        }
+        found
     }
 
     /// Reads an M. None if it is not that of the thread `tid`.

@@ -225,11 +225,13 @@ fn sample(program: ProgramId, stop: &AtomicBool, tell: &mut dyn FnMut(CpuNews)) 
     let mut tally = Tally::new(sampler.begun_ns(), used(program));
     let mut owners = Owners::new(target.as_ref(), &readable)?;
     let (mut looks, mut told) = (Looks::new(RATE_HZ), Instant::now());
-    let mut has_ended = false;
+    let (mut batch, mut has_ended) = (Batch::default(), false);
     while !stop.load(Ordering::Relaxed) && !has_ended {
         has_ended = sampler.wait(looks.interval());
-        let mut batch = Batch::default();
-        batch.fill(&mut sampler, None);
+        batch.clear();
+        batch.fill(&mut sampler, None, &|registers| {
+            owners.runtimes.iter().find_map(|runtime| runtime.stack_end(registers))
+        });
         if batch.executed_ns().is_some() {
             return Ok(());
         }
