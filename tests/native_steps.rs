@@ -3,14 +3,15 @@
 
 #![allow(clippy::unwrap_used, missing_docs, reason = "a test may panic")]
 
-use std::collections::HashMap;
+mod common;
+
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use iced_x86::{Decoder, DecoderOptions, Mnemonic};
+use common::steps::{self, Calls};
 use loiter::code::{CodeBuilder, Location};
-use loiter::process::{self, Moment, Registers, Target};
+use loiter::process::{self, Moment, Target};
 use loiter::runtimes::NativeStacks;
 use loiter::snapshot::StackStatus;
 use nix::sys::ptrace;
@@ -26,10 +27,7 @@ const STACK_BYTES: usize = 8 << 10;
 struct Stepped {
     child: Child,
     target: Box<dyn Target>,
-    /// Calls that have not returned, outermost first: where the return address is on the stack, and the address.
-    calls: Vec<(u64, u64)>,
-    /// By address of an instruction: its length if it is a call.
-    known: HashMap<u64, Option<u64>>,
+    calls: Calls,
 }
 
 impl Drop for Stepped {
@@ -48,11 +46,11 @@ impl Stepped {
         let pid = Pid::from_raw(child.id().try_into().unwrap());
         assert!(matches!(waitpid(pid, None).unwrap(), WaitStatus::Stopped(..)));
         let target = process::open_pid(child.id()).unwrap();
-        let mut stepped = Stepped { child, target, calls: Vec::new(), known: HashMap::new() };
+        let mut stepped = Stepped { child, target, calls: Calls::default() };
         let auxiliary = std::fs::read(format!("/proc/{pid}/auxv")).unwrap();
         let words = auxiliary.as_chunks().0.iter().map(|word| u64::from_ne_bytes(*word)).collect::<Vec<_>>();
         let entry = words.chunks(2).find(|pair| pair[0] == AT_ENTRY).unwrap()[1];
-        while stepped.registers().pc != entry {
+        while steps::registers(stepped.pid()).pc != entry {
             assert!(stepped.step());
         }
         stepped.calls.clear();
@@ -63,18 +61,9 @@ impl Stepped {
         Pid::from_raw(self.child.id().try_into().unwrap())
     }
 
-    fn registers(&self) -> Registers {
-        let raw = ptrace::getregs(self.pid()).unwrap();
-        let general = [
-            raw.rax, raw.rcx, raw.rdx, raw.rbx, raw.rsp, raw.rbp, raw.rsi, raw.rdi, raw.r8, raw.r9, raw.r10,
-            raw.r11, raw.r12, raw.r13, raw.r14, raw.r15,
-        ];
-        Registers { pc: raw.rip, sp: raw.rsp, bp: raw.rbp, tls: 0, general }
-    }
-
     /// Runs one instruction. False if the program has ended.
     fn step(&mut self) -> bool {
-        let before = self.registers().pc;
+        let before = steps::registers(self.pid()).pc;
         ptrace::step(self.pid(), None).unwrap();
         match waitpid(self.pid(), None).unwrap() {
             WaitStatus::Exited(_, code) => {
@@ -84,36 +73,9 @@ impl Stepped {
             WaitStatus::Stopped(..) => {}
             other => panic!("{other:?}"),
         }
-        let now = self.registers();
-        self.calls.retain(|(slot, _)| *slot >= now.sp);
-        let target = self.target.as_ref();
-        let call = *self.known.entry(before).or_insert_with(|| call_at(target, before));
-        if let Some(len) = call {
-            self.calls.push((now.sp, before + len));
-        }
+        self.calls.note(self.target.as_ref(), before, &steps::registers(self.pid()));
         true
     }
-
-    fn stack(&self, sp: u64) -> Vec<u8> {
-        let page = |from: u64| self.target.read_vec(from, 4096 - from as usize % 4096);
-        let mut bytes = Vec::new();
-        while bytes.len() < STACK_BYTES
-            && let Ok(more) = page(sp + bytes.len() as u64)
-        {
-            bytes.extend(more);
-        }
-        bytes
-    }
-}
-
-/// The length of the instruction at an address if it is a call.
-fn call_at(target: &dyn Target, address: u64) -> Option<u64> {
-    // An instruction has 15 bytes at most; the next page may be missing.
-    let code =
-        target.read_vec(address, 15).or_else(|_| target.read_vec(address, 4096 - address as usize % 4096));
-    let code = code.unwrap();
-    let instruction = Decoder::with_ip(64, &code, address, DecoderOptions::NONE).decode();
-    (instruction.mnemonic() == Mnemonic::Call).then_some(instruction.len() as u64)
 }
 
 /// Checks the stack at every instruction. No caller may be wrong, and none may be missing in code that has unwind tables.
@@ -123,15 +85,14 @@ fn check(program: &Path) {
     let mut code = CodeBuilder::new();
     let (mut steps, mut without_tables) = (0, 0);
     loop {
-        let registers = stepped.registers();
-        let stack = stepped.stack(registers.sp);
+        let registers = steps::registers(stepped.pid());
+        let stack = steps::stack(stepped.target.as_ref(), registers.sp, STACK_BYTES);
         let (tid, chain) = (stepped.child.id(), &[][..]);
         let moment =
             Moment { tid, at_ns: 0, registers, in_kernel: false, chain, kernel_chain: chain, stack: &stack };
         let (found, status) = native.stack(&moment, &mut code);
         let found: Vec<_> = found.iter().map(|id| &code.locations()[id.index()]).collect();
-        let returns = stepped.calls.iter().rev().map(|(_, address)| *address);
-        let expected: Vec<_> = std::iter::once(registers.pc).chain(returns).collect();
+        let expected: Vec<_> = std::iter::once(registers.pc).chain(stepped.calls.returns()).collect();
         let name = |location: &Location| {
             let function = code.function_at(location.frames[0].function).unwrap();
             code.text(function.name).to_owned()

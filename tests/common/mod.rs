@@ -12,6 +12,7 @@ pub mod locks;
 pub mod matrix;
 pub mod pty;
 pub mod random;
+pub mod steps;
 pub mod threads;
 mod tokio_books;
 mod tokio_build;
