@@ -23,14 +23,17 @@ pub(crate) fn all() -> Vec<Toolchain> {
     let mut found: Vec<Toolchain> = candidates
         .flat_map(|path| [path.join("go"), path])
         .filter(|root| root.join("bin/go").is_file() && root.join("src/runtime").is_dir())
+        // One of them may be a link to another one.
         .filter_map(|root| {
+            let root = std::fs::canonicalize(root).ok()?;
             let version = std::fs::read_to_string(root.join("VERSION")).ok()?;
             let minor =
                 version.strip_prefix("go1.")?.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()?;
             Some(Toolchain { root, minor })
         })
         .collect();
-    found.sort_by_key(|toolchain| toolchain.minor);
+    found.sort_by(|a, b| (a.minor, &a.root).cmp(&(b.minor, &b.root)));
+    found.dedup_by(|a, b| a.root == b.root);
     assert!(!found.is_empty(), "no Go toolchain: see LOITER_GO_TOOLCHAINS in tests/go_tables/toolchains.rs");
     found
 }
@@ -46,9 +49,11 @@ impl Toolchain {
         command
     }
 
-    /// Builds a program of one file and returns the binary.
+    /// Builds a program of one file and returns the binary. Other tests build and read the same at the same time, so each
+    /// process has its own.
     pub(crate) fn build<S: AsRef<OsStr>>(&self, source: &str, name: &str, flags: &[S]) -> PathBuf {
-        let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("go_tables/{name}-1.{}", self.minor));
+        let folder = format!("go_tables-{}/{name}-1.{}", std::process::id(), self.minor);
+        let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(folder);
         std::fs::create_dir_all(&dir).expect("a directory to build in");
         std::fs::write(dir.join("main.go"), source).expect("the source");
         std::fs::write(dir.join("go.mod"), "module tables\n\ngo 1.19\n").expect("go.mod");
