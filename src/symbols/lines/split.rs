@@ -13,7 +13,7 @@ use super::pieces::{Budget, Section};
 use super::strings::Strings;
 use crate::process::Image;
 
-/// Bytes that a section may have that must be read whole, because it is compressed.
+/// Bytes that sections may have that must be read whole, because they are compressed: those of a package together.
 const MAX_WHOLE: usize = 256 << 20;
 /// Units of one object that are looked at: those of types come first.
 const MAX_UNITS: usize = 64;
@@ -68,10 +68,10 @@ struct Package {
 #[derive(Debug)]
 struct SplitBytes {
     info: Vec<u8>,
-    pub(super) abbreviations: Vec<u8>,
-    pub(super) string_offsets: Vec<u8>,
-    pub(super) ranges: Vec<u8>,
-    pub(super) lists: Lists,
+    abbreviations: Vec<u8>,
+    string_offsets: Vec<u8>,
+    ranges: Vec<u8>,
+    lists: Lists,
     /// Those of an object; a package has one table for all.
     own_strings: Strings,
 }
@@ -93,8 +93,9 @@ pub(super) fn find(program: &Image, skeletons: &[&Skeleton]) -> Vec<Option<(Spli
     let found = |skeleton: &Skeleton| {
         let Skeleton { offset, id, .. } = *skeleton;
         let unit = |source| SplitUnit { skeleton: offset, id, source, read: OnceLock::new() };
-        if let Some((package, parts)) = package.as_ref().map(|(package, parts)| (package, parts.get(&id))) {
-            let parts = *parts?;
+        if let Some((package, all)) = &package
+            && let Some(&parts) = all.get(&id)
+        {
             return Some((unit(Source::Package(Arc::clone(package), parts)), parts[0].1));
         }
         let (path, len) = object(program, skeleton)?;
@@ -124,9 +125,14 @@ impl Package {
         let image = program.beside(&format!("{}.dwp", program.path))?;
         let index = image.section_data(SectionId::DebugCuIndex.name(), MAX_WHOLE).ok()??;
         let index = DebugCuIndex::new(&index, LittleEndian).index().ok()?;
-        let section =
-            |id: IndexSectionId| Section::named(&image, id.dwo_name(), MAX_WHOLE).unwrap_or_default();
-        let strings = Strings::new(Section::named(&image, ".debug_str.dwo", MAX_WHOLE).ok()?);
+        let mut room = MAX_WHOLE;
+        let mut section = |name| {
+            let found = Section::named(&image, name, room).unwrap_or_default();
+            room = room.saturating_sub(found.size());
+            found
+        };
+        let strings = Strings::new(section(".debug_str.dwo"));
+        let sections = SECTIONS.map(|id| section(id.dwo_name()));
         let parts_of = |id: u64| -> Option<_> {
             let mut parts = [(0, 0); SECTIONS.len()];
             for part in index.sections(index.find(id)?).ok()? {
@@ -137,7 +143,7 @@ impl Package {
             Some((id, parts))
         };
         let parts = skeletons.iter().filter_map(|skeleton| parts_of(skeleton.id)).collect();
-        Some((Arc::new(Package { sections: SECTIONS.map(section), strings }), parts))
+        Some((Arc::new(Package { sections, strings }), parts))
     }
 }
 
@@ -165,12 +171,9 @@ impl Source {
         let (parts, own_strings) = match self {
             Source::Package(package, parts) => {
                 let mut sections = package.sections.iter().zip(parts);
-                (
-                    SECTIONS.map(|_| {
-                        sections.next().and_then(|(section, (at, len))| section.take(*at, *len, budget))
-                    }),
-                    Strings::default(),
-                )
+                let part =
+                    |_| sections.next().and_then(|(section, (at, len))| section.take(*at, *len, budget));
+                (SECTIONS.map(part), Strings::default())
             }
             Source::Object(program, path) => {
                 let image = program.beside(path)?;
