@@ -1,5 +1,7 @@
 //! Machine code without a runtime that loiter knows: its stacks, and places in it as locations.
 
+mod bare;
+
 use rustc_hash::FxHashMap;
 
 use crate::code::{CodeBuilder, Frame, FunctionKind, Location, LocationId};
@@ -10,6 +12,7 @@ use crate::symbols::kernel::KernelFunctions;
 use crate::symbols::lines::SourceFrame;
 use crate::symbols::native::{ImageKey, NativeCode, NativeFrame, NoCaller, StackBytes};
 use crate::words;
+pub(super) use bare::BareCode;
 
 /// Frames of one stack; deeper ones are left out and said.
 const MAX_FRAMES: usize = 1024;
@@ -150,6 +153,7 @@ fn frame(name: &str, source: Option<&SourceFrame>, path: &str, into: &mut CodeBu
 #[derive(Debug)]
 pub struct NativeStacks {
     code: NativeCode,
+    bare: BareCode,
     locations: NativeLocations,
     in_kernel: FxHashMap<u64, LocationId>,
 }
@@ -162,6 +166,7 @@ impl NativeStacks {
     pub fn new(target: &dyn Target) -> Result<NativeStacks, TargetError> {
         Ok(NativeStacks {
             code: NativeCode::of(target)?,
+            bare: BareCode::of(target),
             locations: NativeLocations::with_lines(),
             in_kernel: FxHashMap::default(),
         })
@@ -175,6 +180,7 @@ impl NativeStacks {
     /// The target has mapped or unmapped code: its images are read again. If they cannot be, what was known stays.
     pub fn renew(&mut self, target: &dyn Target) {
         if self.code.renew(target).is_ok() {
+            self.bare = BareCode::of(target);
             self.locations.renew();
         }
     }
@@ -186,8 +192,8 @@ impl NativeStacks {
 
     /// The stack of a moment, innermost first, as far as the copy of the stack reaches.
     ///
-    /// Frames are found by unwind tables. Where code has none, frame pointers lead on, and the stack says that it is
-    /// guessed.
+    /// Frames are found by unwind tables, and by what functions without any do to the stack. Where neither is known, frame
+    /// pointers lead on, and the stack says that it is guessed.
     pub fn stack(&mut self, moment: &Moment<'_>, into: &mut CodeBuilder) -> (Vec<LocationId>, StackStatus) {
         let bytes = StackBytes { base: moment.registers.sp, bytes: moment.stack };
         self.unwind(NativeFrame::with_registers(&moment.registers), bytes, into)
@@ -205,7 +211,7 @@ impl NativeStacks {
                 return (stack, StackStatus::Truncated);
             }
             stack.push(self.locations.of((&frame).into(), &mut self.code, |_| None, into));
-            let found = self.code.step(&frame, bytes).or_else(|why| {
+            let found = self.bare.step(&mut self.code, &frame, bytes).or_else(|why| {
                 let caller =
                     if why == NoCaller::Unknown { self.by_frame_pointer(&frame, bytes) } else { None };
                 guessed |= caller.is_some();

@@ -38,7 +38,14 @@ pub enum TokioFlavour {
     Packed,
     /// The same in one object for each unit. Not among [`TokioFlavour::ALL`].
     Unpacked,
+    /// As `cargo build` builds it, linked with musl, which has no unwind tables. Not among [`TokioFlavour::ALL`].
+    Musl,
+    /// The same, optimised. Not among [`TokioFlavour::ALL`].
+    MuslFull,
 }
+
+/// For programs that are linked with musl.
+const MUSL: &str = "x86_64-unknown-linux-musl";
 
 impl TokioFlavour {
     /// All flavours.
@@ -66,8 +73,8 @@ impl TokioFlavour {
 
     fn profile(self) -> &'static str {
         match self {
-            TokioFlavour::Dev | TokioFlavour::Packed | TokioFlavour::Unpacked => "dev",
-            TokioFlavour::Full => "full",
+            TokioFlavour::Dev | TokioFlavour::Packed | TokioFlavour::Unpacked | TokioFlavour::Musl => "dev",
+            TokioFlavour::Full | TokioFlavour::MuslFull => "full",
             TokioFlavour::Lines => "lines",
             TokioFlavour::Symbols => "symbols",
             TokioFlavour::V0 => "v0",
@@ -95,6 +102,11 @@ impl TokioFlavour {
             TokioFlavour::Dump => "--cfg tokio_unstable --cfg tokio_taskdump",
             _ => "",
         }
+    }
+
+    /// The kind of machine that it is built for. None: this one.
+    fn machine(self) -> Option<&'static str> {
+        matches!(self, TokioFlavour::Musl | TokioFlavour::MuslFull).then_some(MUSL)
     }
 
     /// What the compiler is told for the program alone.
@@ -178,6 +190,9 @@ fn run_build(
     if flavour.profile() == "dev" {
         cargo.env("CARGO_PROFILE_DEV_SPLIT_DEBUGINFO", flavour.split());
     }
+    if let Some(machine) = flavour.machine() {
+        cargo.args(["--target", machine]);
+    }
     cargo.arg("--").args(flavour.of_program());
     // Nothing of the build that this test belongs to.
     for variable in ["CARGO_ENCODED_RUSTFLAGS", "CARGO_BUILD_TARGET", "RUSTC_WRAPPER"] {
@@ -186,6 +201,9 @@ fn run_build(
     cargo.env("CARGO_TARGET_DIR", target).env("RUSTFLAGS", flavour.rustflags()).env("CARGO_INCREMENTAL", "0");
     let output = cargo.stdin(Stdio::null()).output().expect("cargo can be started");
     let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "tokio {version} as {flavour:?}:\n{said}");
-    target.join(if flavour.profile() == "dev" { "debug" } else { flavour.profile() })
+    let hint = flavour.machine().map(|machine| format!(" (it needs: rustup target add {machine})"));
+    let hint = hint.unwrap_or_default();
+    assert!(output.status.success(), "tokio {version} as {flavour:?}{hint}:\n{said}");
+    let folder = if flavour.profile() == "dev" { "debug" } else { flavour.profile() };
+    target.join(flavour.machine().unwrap_or_default()).join(folder)
 }

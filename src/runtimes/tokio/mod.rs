@@ -10,16 +10,17 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
+use crate::Result;
 use crate::process::{Image, Target, TargetError};
 use crate::runtimes::executors;
 use crate::runtimes::{Attached, Attribute, FoundRuntimes, Pause, ReadOptions};
-use crate::snapshot::{RuntimeInfo, SnapshotBuilder, Worker};
+use crate::snapshot::{RuntimeInfo, SnapshotBuilder};
 use crate::symbols::native::NativeCode;
-use crate::{Result, snapshot};
 
 mod chain;
 mod convert;
 mod drops;
+mod figures;
 mod find;
 mod kinds;
 mod names;
@@ -33,8 +34,9 @@ mod timers;
 mod version;
 mod workers;
 
-use chain::{Chains, Figures, Pool};
+use chain::{Chains, Figures};
 use convert::Converter;
+use figures::{coverage, figures, starved};
 use kinds::FutureType;
 use names::Name;
 use owned::{Kind, Scheduler};
@@ -222,40 +224,6 @@ impl Tokio {
             .into_iter()
             .collect()
     }
-
-    /// What the lists count and the search did not find, if nothing moves. Also the lines that say so.
-    fn coverage(&self, before: &[Scheduler], after: &[Scheduler], headers: &[Header]) -> (u64, Vec<String>) {
-        let mut found: FxHashMap<u64, u64> = FxHashMap::default();
-        for header in headers.iter().filter(|header| !header.has(state::COMPLETE)) {
-            *found.entry(header.owner).or_default() += 1;
-        }
-        let (mut missing, mut lines) = (0, Vec::new());
-        for scheduler in after {
-            let read = found.get(&scheduler.owner).copied().unwrap_or(0);
-            let name = format!("{} {}", scheduler.kind.name(), scheduler.owner);
-            let Some(counts) = scheduler.counts else {
-                lines.push(format!(
-                    "{name} at {:#x}: read {read} tasks, its own count is unknown",
-                    scheduler.address
-                ));
-                continue;
-            };
-            let ever = counts.spawned.map_or(String::new(), |spawned| format!(" and {spawned} ever"));
-            lines.push(format!(
-                "{name} at {:#x}: read {read} tasks, its list counts {} now{ever}",
-                scheduler.address, counts.live
-            ));
-            let earlier = before.iter().find(|earlier| earlier.owner == scheduler.owner);
-            // Tasks that came or went while memory was read may or may not have been found.
-            if let Some(earlier) = earlier.and_then(|earlier| earlier.counts)
-                && let (Some(now), Some(then)) = (counts.spawned, earlier.spawned)
-            {
-                let came = now.saturating_sub(then);
-                missing += counts.live.min(earlier.live).saturating_sub(read.saturating_add(came));
-            }
-        }
-        (missing, lines)
-    }
 }
 
 impl Attached for Tokio {
@@ -329,8 +297,9 @@ impl Attached for Tokio {
         let mut scan = scan::scan(target, &self.known, options.threads)?;
         learned.schedulers = owned::schedulers(target, &scan.headers, slots);
         self.tell_local_sets(&mut learned.schedulers);
-        let (missing, lines) = self.coverage(&before, &learned.schedulers, &scan.headers);
-        into.header.reading.missing += missing;
+        let (missing, lines) = coverage(&before, &learned.schedulers, &scan.headers);
+        let reading = &mut into.header.reading;
+        reading.missing = reading.missing.saturating_add(missing);
         self.learn(target, &scan.headers, options, learned)?;
         let workers = self.workers(&scan.headers, learned, &learned.schedulers);
         if let Some(info) = into.header.runtimes.get_mut(usize::from(runtime)) {
@@ -431,58 +400,4 @@ fn lack(chains: &[Chains]) -> Option<String> {
     }
     let mut lacks: Vec<String> = chains.iter().map(Chains::lack).collect::<Option<_>>()?;
     lacks.pop()
-}
-
-/// The figures of all schedulers together. `own`: what each says of itself, if that is known.
-fn figures(schedulers: &[Scheduler], own: &[Option<Figures>]) -> snapshot::Scheduler {
-    let mut workers: Vec<Worker> = Vec::new();
-    for (nth, scheduler) in schedulers.iter().enumerate() {
-        let parked = own.get(nth).and_then(|own| own.as_ref()?.parked.as_ref());
-        for (queue, number) in scheduler.queues.iter().zip(0_u64..) {
-            let status = match parked {
-                Some(parked) if parked.contains(&number) => "idle",
-                Some(_) => "running",
-                None => "unknown",
-            };
-            workers.push(Worker::new(u32::try_from(workers.len()).unwrap_or(u32::MAX), status, *queue));
-        }
-    }
-    let created: Option<u64> = schedulers.iter().map(|scheduler| scheduler.counts?.spawned).sum();
-    // A LocalSet has neither a queue of this kind nor threads.
-    let runtimes = || {
-        let all = schedulers.iter().enumerate().filter(|(_, scheduler)| scheduler.kind != Kind::LocalSet);
-        all.map(|(nth, _)| own.get(nth).and_then(Option::as_ref))
-    };
-    let sum = |of: &dyn Fn(&Figures) -> Option<u64>| {
-        let all: Option<u64> = runtimes().map(|own| of(own?)).sum();
-        all.filter(|_| runtimes().next().is_some())
-    };
-    let threads =
-        |of: fn(&Pool) -> u64| sum(&|own| own.pool.as_ref().map(of)).and_then(|sum| u32::try_from(sum).ok());
-    snapshot::Scheduler {
-        max_workers: u32::try_from(workers.len()).ok().filter(|&workers| workers > 0),
-        workers,
-        worker_noun: "worker".to_owned(),
-        global_queue: sum(&|own| own.global_queue),
-        threads: threads(|pool| pool.threads),
-        idle_threads: threads(|pool| pool.idle),
-        tasks_created: created.filter(|_| !schedulers.is_empty()),
-        ..snapshot::Scheduler::default()
-    }
-}
-
-/// One sentence for each runtime whose blocking jobs wait for a thread.
-fn starved(schedulers: &[Scheduler], own: &[Option<Figures>]) -> Vec<String> {
-    let all = schedulers.iter().zip(own).filter_map(|(scheduler, own)| {
-        let pool = own.as_ref()?.pool.filter(Pool::is_starved)?;
-        let jobs =
-            if pool.queued == 1 { "1 job waits".to_owned() } else { format!("{} jobs wait", pool.queued) };
-        let threads = match pool.threads {
-            1 => "its only thread is busy".to_owned(),
-            n => format!("all of its {n} threads are busy"),
-        };
-        let (kind, owner) = (scheduler.kind.name(), scheduler.owner);
-        Some(format!("the blocking pool of {kind} {owner} is starved: {jobs}, and {threads}"))
-    });
-    all.collect()
 }

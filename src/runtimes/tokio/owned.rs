@@ -17,6 +17,8 @@ const WORDS: u64 = 256;
 const NEAR: usize = 40;
 const MAX_SHARDS: u64 = 1 << 16;
 const MAX_WORKERS: u64 = 1 << 10;
+/// Tasks in one list: more do not fit into a program's memory.
+const MAX_LIVE: u64 = 1 << 40;
 /// Schedulers examined: one for each runtime and each `LocalSet`.
 const MAX_SCHEDULERS: usize = 1 << 12;
 /// Room of a worker's own queue.
@@ -112,10 +114,10 @@ fn list(words: &[u64], at: usize) -> Option<Counts> {
         is_pointer(shards) && len.is_power_of_two() && len <= MAX_SHARDS && mask == len - 1
     };
     match *words.get(at.saturating_sub(5)..at)? {
-        [shards, len, added, count, mask] if is_list(shards, len, mask) && count <= added => {
+        [shards, len, added, count, mask] if is_list(shards, len, mask) && count <= added.min(MAX_LIVE) => {
             Some(Counts { spawned: Some(added), live: count })
         }
-        [_, shards, len, count, mask] if is_list(shards, len, mask) => {
+        [_, shards, len, count, mask] if is_list(shards, len, mask) && count <= MAX_LIVE => {
             Some(Counts { spawned: None, live: count })
         }
         _ => None,
@@ -199,6 +201,9 @@ mod tests {
         );
         assert_eq!(counts(&[0x20000, 16, 500, 30, 14, 7], 7), None);
         assert_eq!(counts(&[0x20000, 16, 30, 500, 15, 7], 7), None, "more live tasks than were ever spawned");
+        let many = 1 << 41;
+        assert_eq!(counts(&[9, 0x20000, 16, many, many, 15, 7], 7), None, "more than memory has room for");
+        assert_eq!(counts(&[9, 0x20000, 16, many, 15, 7], 7), None);
         assert_eq!(counts(&[list, list].concat(), 7), None, "two contradict each other");
     }
 

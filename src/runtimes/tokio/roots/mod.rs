@@ -17,7 +17,7 @@ use super::names::Name;
 use super::{Learned, Tokio};
 use crate::code::{CodeBuilder, LocationId};
 use crate::process::{Target, TargetError};
-use crate::runtimes::native::{NativeLocations, status_of};
+use crate::runtimes::native::{BareCode, NativeLocations, status_of};
 use crate::runtimes::{Pause, ReadOptions};
 use crate::snapshot::{SnapshotBuilder, StackStatus};
 use crate::symbols::native::{NativeCode, NativeFrame, StackBytes};
@@ -39,6 +39,7 @@ const ATTEMPTS: usize = 3;
 pub(super) struct Known {
     /// By the address: the number of the image with debug information, and what that says.
     frames: FxHashMap<u64, Option<(usize, Arc<Frame>)>>,
+    bare: Option<BareCode>,
 }
 
 /// What is done with a future.
@@ -145,8 +146,9 @@ impl Reader<'_> {
     fn unwound(&mut self, look: Look, mut frame: NativeFrame) -> Stack {
         let bytes = StackBytes { base: look.base, bytes: &look.bytes };
         let mut frames = vec![frame];
+        let bare = self.known.bare.get_or_insert_with(|| BareCode::of(self.target));
         let status = loop {
-            match self.code.step(&frame, bytes) {
+            match bare.step(self.code, &frame, bytes) {
                 Ok(_) if frames.len() >= MAX_FRAMES => break StackStatus::Truncated,
                 Ok(caller) => frame = caller,
                 Err(why) => break status_of(why),

@@ -8,6 +8,7 @@ use rustc_hash::FxHashMap;
 use super::kept::Keepers;
 use crate::process::Target;
 use crate::process::bytes::u32_at;
+use crate::runtimes::native::BareCode;
 use crate::runtimes::tokio::find::Vtable;
 use crate::symbols::native::{NativeCode, NativeFrame, NoCaller, StackBytes};
 
@@ -40,6 +41,7 @@ pub(super) struct Poll {
 /// Finds polls on stacks.
 pub(super) struct Polls<'a> {
     code: NativeCode,
+    bare: BareCode,
     keepers: Keepers<'a>,
     /// The vtables of each function that polls, by their numbers.
     functions: FxHashMap<u64, Vec<u32>>,
@@ -61,6 +63,7 @@ impl<'a> Polls<'a> {
         }
         Polls {
             code,
+            bare: BareCode::of(target),
             keepers: Keepers::new(target),
             functions,
             starts: FxHashMap::default(),
@@ -71,6 +74,7 @@ impl<'a> Polls<'a> {
     /// The target has other code now.
     pub(super) fn renew(&mut self, target: &dyn Target) {
         if self.code.renew(target).is_ok() {
+            self.bare = BareCode::of(target);
             self.keepers.renew();
             self.starts.clear();
         }
@@ -96,7 +100,7 @@ impl<'a> Polls<'a> {
                 let header = self.keepers.header(&self.frames, stack, &mut self.code);
                 return Shown::Poll(Poll { function, frames: self.frames.len(), header });
             }
-            frame = match self.code.step(&frame, stack) {
+            frame = match self.bare.step(&mut self.code, &frame, stack) {
                 Ok(caller) => caller,
                 Err(NoCaller::Outermost) => return Shown::Nothing,
                 Err(NoCaller::Cut | NoCaller::Unknown) => return Shown::Unknown,
