@@ -181,6 +181,10 @@ fn check(version: &str, flavour: TokioFlavour, says: Says) {
             if says != Says::Some {
                 failures.extend(lost);
             }
+            let mut origin = snapshot.header.runtimes.iter().flat_map(|runtime| &runtime.provenance);
+            if !origin.any(|said| said.ends_with("of block_on, by the stacks of all threads")) {
+                failures.push("not all stacks were read to their ends".to_owned());
+            }
             if failures.is_empty() {
                 break (snapshot, books);
             }

@@ -313,8 +313,7 @@ impl Attached for Tokio {
         self.warn(&scan, into);
         let roots = self.roots(target, options, learned, into)?;
         if let Some(info) = into.header.runtimes.get_mut(usize::from(runtime)) {
-            info.provenance
-                .push(format!("{} futures of block_on, by the stacks of all threads", roots.len()));
+            info.provenance.push(roots.line());
         }
         let stuck = std::mem::take(&mut learned.stuck);
         let Learned { types, schedulers, chains, .. } = learned;
@@ -337,7 +336,7 @@ impl Attached for Tokio {
         converter.first = into.task_count();
         converter.tasks(&scan.headers, into);
         let first = converter.first;
-        converter.roots(roots, into);
+        converter.roots(roots.found, into);
         converter.finish(options, into)?;
         // Where nobody awaits, nothing is missing.
         if into.tasks().get(first..).unwrap_or_default().iter().any(|task| !task.system) {

@@ -81,6 +81,26 @@ pub(super) struct Reader<'a> {
     pub(super) still: bool,
     /// Locations of the present snapshot.
     pub(super) locations: NativeLocations,
+    /// Threads whose stacks were not read, or not to their end: there may be more futures.
+    pub(super) unfollowed: usize,
+}
+
+/// The futures of `block_on` that were found.
+pub(super) struct Roots {
+    pub(super) found: Vec<Root>,
+    pub(super) unfollowed: usize,
+}
+
+impl Roots {
+    /// How many there are, and how sure that is: one line.
+    pub(super) fn line(&self) -> String {
+        let unfollowed = match self.unfollowed {
+            0 => String::new(),
+            1 => ", of which one was not read to its end".to_owned(),
+            n => format!(", of which {n} were not read to their ends"),
+        };
+        format!("{} futures of block_on, by the stacks of all threads{unfollowed}", self.found.len())
+    }
 }
 
 impl Tokio {
@@ -91,7 +111,7 @@ impl Tokio {
         options: &ReadOptions,
         learned: &mut Learned,
         into: &mut SnapshotBuilder,
-    ) -> Result<Vec<Root>, TargetError> {
+    ) -> Result<Roots, TargetError> {
         let Learned { code, chains, roots: known, .. } = learned;
         let code = match code {
             Some(code) => code,
@@ -105,8 +125,10 @@ impl Tokio {
             known,
             still: target.is_static() || options.pause == Pause::Everything,
             locations: NativeLocations::default(),
+            unfollowed: 0,
         };
-        reader.roots(into)
+        let found = reader.roots(into)?;
+        Ok(Roots { found, unfollowed: reader.unfollowed })
     }
 }
 
@@ -117,7 +139,9 @@ impl Reader<'_> {
     /// If the target cannot be read.
     pub(super) fn roots(&mut self, into: &mut SnapshotBuilder) -> Result<Vec<Root>, TargetError> {
         let mut roots = Vec::new();
-        for tid in self.target.threads()?.into_iter().take(MAX_THREADS) {
+        let threads = self.target.threads()?;
+        self.unfollowed = threads.len().saturating_sub(MAX_THREADS);
+        for tid in threads.into_iter().take(MAX_THREADS) {
             roots.extend(self.of_thread(tid, into));
         }
         Ok(roots)
@@ -126,7 +150,10 @@ impl Reader<'_> {
     /// Those of one thread, the innermost first: one may block on another one within a task or a future.
     fn of_thread(&mut self, tid: u32, into: &mut SnapshotBuilder) -> Vec<Root> {
         for attempt in 1..=ATTEMPTS {
-            let Some((look, frame)) = Look::at(self.target, self.options, tid, into) else { break };
+            let Some((look, frame)) = Look::at(self.target, self.options, tid, into) else {
+                self.unfollowed += 1;
+                break;
+            };
             let stack = self.unwound(look, frame);
             let mut moved = false;
             let mut roots = Vec::new();
@@ -136,6 +163,7 @@ impl Reader<'_> {
                 roots.push(root);
             }
             if !moved || attempt == ATTEMPTS {
+                self.unfollowed += usize::from(stack.status != StackStatus::Complete);
                 return roots;
             }
         }
