@@ -202,7 +202,7 @@ matrix!(
     actors_are_found,
     check,
     quick: [Stripped, PieStripped],
-    full: [Plain, CgoStripped],
+    spread: [Plain, CgoStripped],
 );
 
 /// Goroutines that never rest: nobody is said to act who never does.

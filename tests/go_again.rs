@@ -170,7 +170,7 @@ fn check_channels(version: &str) {
 }
 
 matrix!(channels_that_are_not_read_again_are_what_they_were, check_channels);
-matrix!(equals_reading_anew, check, quick: [Stripped], full: [Plain, PieStripped]);
+matrix!(equals_reading_anew, check, quick: [Stripped], spread: [Plain, PieStripped]);
 
 /// The tasks that "turn" moves, with the function that they wait in.
 fn turners(snapshot: &Snapshot) -> Vec<(u64, Option<u64>, String)> {

@@ -131,4 +131,4 @@ fn check(version: &str, flavour: Flavour) {
     assert!(fixture.counter("tight") > before, "{what}: the target runs on");
 }
 
-matrix!(goroutines_that_run_are_read_from_their_threads, check, quick: [Stripped], full: [Pie, Cgo]);
+matrix!(goroutines_that_run_are_read_from_their_threads, check, quick: [Stripped], spread: [Pie, Cgo]);

@@ -311,7 +311,7 @@ fn check_departures(version: &str, flavour: Flavour) {
 
 matrix!(
     threads_that_leave_their_cpu_are_of_their_goroutines, check_departures,
-    quick: [Plain, Cgo], full: [Stripped, PieStripped, CgoPie]
+    quick: [Plain, Cgo], spread: [Stripped, PieStripped, CgoPie]
 );
 
 /// The kind of each goroutine, as a reading of all says.
@@ -323,7 +323,7 @@ fn kinds_by_id(target: &dyn Target) -> BTreeMap<u64, char> {
 
 matrix!(
     every_sample_is_of_its_goroutine, check,
-    quick: [Plain, Cgo], full: [Stripped, PieStripped, CgoPie]
+    quick: [Plain, Cgo], spread: [Stripped, PieStripped, CgoPie]
 );
 
 /// Functions and lines of a stack, the innermost line left out: it changes.
@@ -379,7 +379,7 @@ fn check_fixed(version: &str, flavour: Flavour) {
 
 matrix!(
     stacks_are_those_of_a_frozen_reading, check_fixed,
-    quick: [Plain], full: [Stripped, Pie, Cgo]
+    quick: [Plain], spread: [Stripped, Pie, Cgo]
 );
 
 /// C without frame pointers: the goroutine's frames are there if the call lasts long enough to prove them, and they are
@@ -499,5 +499,5 @@ fn check_blocked(version: &str, flavour: Flavour) {
 
 matrix!(
     blocked_threads_are_read_where_they_are, check_blocked,
-    quick: [Plain, Cgo], full: [Stripped, CgoPie]
+    quick: [Plain, Cgo], spread: [Stripped, CgoPie]
 );

@@ -62,7 +62,7 @@ fn every_end(version: &str, flavour: Flavour) {
 matrix!(
     every_end_is_the_programs_own, every_end,
     quick: [Plain, PieStripped, Cgo],
-    full: [Plain, Stripped, Pie, PieStripped, Cgo, CgoStripped, CgoPie, Trimpath],
+    spread: [Plain, Stripped, Pie, PieStripped, Cgo, CgoStripped, CgoPie, Trimpath],
 );
 
 fn traced_ends(version: &str) {
