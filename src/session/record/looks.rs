@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use nix::time::{ClockId, clock_gettime};
+use crate::process::thread_cpu_time;
 
 /// Samples are looked at this often at most. The sooner, the more is known: a goroutine's struct is used again for another
 /// one after its end, and what was read before and after a sample counts for the time between only.
@@ -35,7 +35,13 @@ impl Looks {
     /// The beginning of a recording. `rate_hz`: samples of a thread that runs in a second.
     pub(super) fn new(rate_hz: u32) -> Looks {
         let share = SHARE * f64::from(rate_hz.max(USUAL_HZ)) / f64::from(USUAL_HZ);
-        Looks { share, spent: spent(), cost: Duration::ZERO, is_urgent: true, missed: Instant::now() }
+        Looks {
+            share,
+            spent: thread_cpu_time(),
+            cost: Duration::ZERO,
+            is_urgent: true,
+            missed: Instant::now(),
+        }
     }
 
     /// How long to wait for samples before the next look.
@@ -56,18 +62,13 @@ impl Looks {
         if has_missed {
             self.missed = Instant::now();
         }
-        let now = spent();
+        let now = thread_cpu_time();
         let cost = now.saturating_sub(self.spent);
         self.spent = now;
         // A look that takes very long, because something is read for the first time, says little of the others.
         let cost = cost.min(LATE.mul_f64(2.0 * self.share));
         self.cost = self.cost - self.cost / WEIGHT + cost / WEIGHT;
     }
-}
-
-/// CPU time of this thread. Every Linux has this clock.
-fn spent() -> Duration {
-    clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map(Duration::from).unwrap_or_default()
 }
 
 #[cfg(test)]

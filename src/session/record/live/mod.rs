@@ -8,7 +8,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use nix::time::{ClockId, clock_gettime};
 use rustc_hash::FxHashMap;
 
 mod tally;
@@ -20,7 +19,7 @@ use crate::analysis::lore;
 use crate::analysis::pattern::Pattern;
 use crate::cause::full_text;
 use crate::code::CodeBuilder;
-use crate::process::{self, Moment, Target};
+use crate::process::{self, Moment, Target, thread_cpu_time};
 use crate::runtimes::{Attribute, Owner, Readable};
 use crate::sampler::usage::CpuTime;
 use crate::sampler::{Event, Hurry, Sampler, SamplerOptions};
@@ -249,7 +248,7 @@ fn sample(program: ProgramId, stop: &AtomicBool, tell: &mut dyn FnMut(CpuNews)) 
 
 fn used(program: ProgramId) -> Used {
     // Every Linux has this clock.
-    let own = clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map(Duration::from).unwrap_or_default();
+    let own = thread_cpu_time();
     Used { process: CpuTime::of(program.pid()), own_ns: own.as_nanos() as u64 }
 }
 
