@@ -108,6 +108,11 @@ impl Terminal {
         self.until(text, |screen| screen.contains(text))
     }
 
+    /// Waits until all of these are there: what is written may come in pieces.
+    pub fn shows_all(&mut self, texts: &[&str]) -> String {
+        self.until(&texts.join(" and "), |screen| texts.iter().all(|text| screen.contains(text)))
+    }
+
     /// The same after the end.
     pub fn until_text(&self, text: &str) {
         let begin = Instant::now();
