@@ -70,14 +70,15 @@ fn groups_have_the_cpu_time_of_their_work() {
     let cpu = LiveCpu::start(ProgramId::of(pid).unwrap(), move |news| _ = out.send(news)).unwrap();
     let wanted = u64::from(amount("LOITER_SAMPLES", 1200, 5000));
     let is_covered = |covered: f64| (80.0..=120.0).contains(&covered);
-    // Where the sampler had to wait for a CPU, the window has CPU time whose samples are not in it yet, or no more: a later
-    // one is right.
+    let is_known = |times: &CpuTimes| times.unknown.total as f64 <= 0.03 * times.all().total as f64;
+    // Where the sampler had to wait for a CPU, CPU time and samples of the window do not fit each other, and some samples have
+    // no owner any more. A later window is right, and among more samples those are few.
     let mut tries = 0;
     let times = loop {
         match heard.recv().unwrap() {
             CpuNews::Times(times) if times.samples >= wanted => {
                 tries += 1;
-                if tries > 100 || times.coverage().is_some_and(is_covered) {
+                if tries > 100 || is_known(&times) && times.coverage().is_some_and(is_covered) {
                     break times;
                 }
             }
@@ -113,7 +114,7 @@ fn groups_have_the_cpu_time_of_their_work() {
     let sum = table.tasks.window + table.collectors.window + table.absent.window;
     let rest = times.scheduler.window + times.native.window + times.unknown.window;
     assert_eq!(sum + rest, times.all().window);
-    assert!(times.unknown.total as f64 <= 0.03 * times.all().total as f64, "{times:#?}");
+    assert!(is_known(&times), "{times:#?}");
     let covered = times.coverage().unwrap();
     eprintln!("{covered:.1} % covered, {:?} own", Duration::from_nanos(times.own_ns));
     if times.lost == 0 {
