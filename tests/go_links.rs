@@ -6,6 +6,7 @@
 mod common;
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use common::{Fixture, Flavour, Program, Toolchain, build, matrix};
 use loiter::process;
@@ -17,6 +18,11 @@ use loiter::snapshot::{
 use serde::Deserialize;
 
 const MILLISECOND: i64 = 1_000_000;
+
+/// As by default, but a slow machine has the time for all links.
+fn options() -> ReadOptions {
+    ReadOptions { links: Duration::from_secs(120), ..ReadOptions::default() }
+}
 
 /// A time of the program: between two looks at the clock.
 #[derive(Debug, Clone, Copy, Deserialize)]
@@ -93,7 +99,7 @@ impl Seen {
         let program = build(&Toolchain::get(version), Program::Waiting, flavour);
         let mut fixture = Fixture::start_with(&program, subjects, variables);
         let target = process::open_pid(fixture.pid()).unwrap();
-        let snapshot = runtimes::snapshot(target.as_ref(), &ReadOptions::default()).unwrap();
+        let snapshot = runtimes::snapshot(target.as_ref(), &options()).unwrap();
         let waiters = serde_json::from_value(fixture.ask("waiters")).unwrap();
         Seen { snapshot, waiters, settled_ns: fixture.ready()["settled_ns"].as_i64().unwrap() }
     }
@@ -263,7 +269,7 @@ fn functions(version: &str, flavour: Flavour) {
     let program = build(&Toolchain::get(version), Program::Waiting, flavour);
     let mut fixture = Fixture::start(&program, &["functions"]);
     let target = process::open_pid(fixture.pid()).unwrap();
-    let options = ReadOptions { actors: std::time::Duration::from_secs(60), ..ReadOptions::default() };
+    let options = ReadOptions { actors: Duration::from_secs(60), ..options() };
     let snapshot = runtimes::snapshot(target.as_ref(), &options).unwrap();
     let waiters: Vec<Waiter> = serde_json::from_value(fixture.ask("waiters")).unwrap();
     let seen = Seen { snapshot, waiters, settled_ns: 0 };
