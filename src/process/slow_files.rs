@@ -37,7 +37,9 @@ pub(super) fn within_limit<T: Send + 'static>(
     work: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> io::Result<T> {
     // If it took too long, nobody wants it.
-    let answers = Answers::of(|send| drop(send.send(work())))?;
+    let answers = Answers::of(|send| {
+        let _ = send.send(work());
+    })?;
     answers.next(limit).unwrap_or_else(|| Err(no_answer_within(limit)))
 }
 
@@ -119,7 +121,7 @@ mod tests {
         let (end, ended) = mpsc::channel::<()>();
         let sleeps = Answers::of(move |send| {
             let _ = ended.recv();
-            drop(send.send(()));
+            let _ = send.send(());
         });
         let sleeps = sleeps.expect("a thread can be started");
         while sleeps.lacks_cpu() {

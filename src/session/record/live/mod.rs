@@ -235,8 +235,8 @@ fn sample(program: ProgramId, stop: &AtomicBool, tell: &mut dyn FnMut(CpuNews)) 
             return Ok(());
         }
         tally.go_on(sampler.now_ns(), || used(program));
-        let has_missed = owners.add(&batch, &mut tally)?;
-        looks.done(batch.mapped().next().is_some(), has_missed);
+        let missed = owners.add(&batch, &mut tally)?;
+        looks.done(batch.mapped().next().is_some(), batch.samples.len(), missed);
         if told.elapsed() >= TELL {
             told = Instant::now();
             let sums = tally.sums(sampler.now_ns());
@@ -331,8 +331,8 @@ impl<'a> Owners<'a> {
         })
     }
 
-    /// Adds the samples of a batch. Returns whether it is not known of some whose they are.
-    fn add(&mut self, batch: &Batch, tally: &mut Tally) -> Result<bool, RecordError> {
+    /// Adds the samples of a batch. Returns of how many it is not known whose they are.
+    fn add(&mut self, batch: &Batch, tally: &mut Tally) -> Result<u64, RecordError> {
         if self.samples >= SAMPLES_OF_NAMES {
             self.runtimes = self.readable.attributions(self.target, 0)?;
             (self.code, self.samples) = (CodeBuilder::new(), 0);
@@ -348,7 +348,7 @@ impl<'a> Owners<'a> {
         for runtime in &mut self.runtimes {
             runtime.refresh(&moments, &mut self.code)?;
         }
-        let mut has_missed = false;
+        let mut missed = 0;
         for (moment, weight_ns) in batch.samples.iter() {
             // What was there before is not known any more.
             let is_of_old_code = mapped.iter().any(|mapped| {
@@ -357,11 +357,11 @@ impl<'a> Owners<'a> {
                 mapped.at_ns > moment.at_ns && addresses.any(|address| range.contains(address))
             });
             let whose = if is_of_old_code { Whose::Unknown } else { self.whose(&moment) };
-            has_missed |= whose == Whose::Unknown;
+            missed += u64::from(whose == Whose::Unknown);
             tally.add(moment.at_ns, whose, weight_ns);
             self.samples += 1;
         }
-        Ok(has_missed)
+        Ok(missed)
     }
 
     fn whose(&mut self, moment: &Moment<'_>) -> Whose {
