@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use common::expected::check;
-use common::{Fixture, Flavour, Program, Toolchain, build, matrix};
+use common::{Fixture, Flavour, Program, Toolchain, build, matrix, measured};
 use loiter::analysis::diff::diff;
 use loiter::analysis::{Series, SeriesOptions};
 use loiter::process;
@@ -174,16 +174,21 @@ fn ids(snapshot: &Snapshot) -> BTreeSet<u64> {
 /// said to be gone in one taken after. And the number of goroutines started is what the program counts.
 fn agrees_with_the_program(version: &str, program: &Path) {
     let mut fixture = Fixture::start_with(program, &["churn", "parked"], &[("RATE", "500")]);
-    let before = seen_by_itself(&mut fixture);
+    // A program that gets no CPU starts and ends nothing.
+    measured(50, || agreement(version, &mut fixture));
+}
+
+fn agreement(version: &str, fixture: &mut Fixture) -> Result<(), String> {
+    let before = seen_by_itself(fixture);
     let counted = fixture.counter("created");
     let first = read(fixture.pid());
     let counted_after_first = fixture.counter("created");
-    let between = seen_by_itself(&mut fixture);
+    let between = seen_by_itself(fixture);
     std::thread::sleep(std::time::Duration::from_millis(300));
     let counted_before_second = fixture.counter("created");
     let second = read(fixture.pid());
     let counted_at_end = fixture.counter("created");
-    let after = seen_by_itself(&mut fixture);
+    let after = seen_by_itself(fixture);
 
     let (old, new) = (ids(&first), ids(&second));
     let series = series([first, second]);
@@ -199,18 +204,23 @@ fn agrees_with_the_program(version: &str, program: &Path) {
     let gone: BTreeSet<u64> = old.difference(&new).copied().collect();
     assert_eq!(&stayed, &old.intersection(&new).copied().collect(), "{version}");
     assert_eq!((changes.born, changes.gone), (born.len() as u64, gone.len() as u64), "{version}");
-    assert!(!born.is_empty() && !gone.is_empty() && !stayed.is_empty(), "{version}");
+    assert!(!stayed.is_empty(), "{version}");
     assert!(stayed.is_subset(&between), "{version}: {:?}", stayed.difference(&between));
     assert!(born.is_disjoint(&before), "{version}");
     assert!(gone.is_disjoint(&after), "{version}");
 
     let created = changes.counted.unwrap().created;
-    let least = counted_before_second - counted_after_first;
+    // A goroutine is counted a little before it is there.
+    let least = (counted_before_second - counted_after_first).saturating_sub(2);
     // Answering starts goroutines of its own, and so does the runtime for each P; ids are issued to Ps
     // sixteen at a time.
     let workers = series.last().unwrap().header.runtimes[0].scheduler.workers.len() as u64;
     let most = counted_at_end - counted + 64 + 32 * workers;
     assert!((least..=most).contains(&created), "{version}: {created} not in {least}..={most}");
+    if born.is_empty() || gone.is_empty() {
+        return Err(format!("{version}: {} came, {} went", born.len(), gone.len()));
+    }
+    Ok(())
 }
 
 fn check_real_program(version: &str) {

@@ -46,7 +46,8 @@ impl TrueWait {
 }
 
 fn options(pause: Pause) -> ReadOptions {
-    ReadOptions { actors: Duration::from_secs(120), ..common::reading(pause) }
+    let long = Duration::from_secs(120);
+    ReadOptions { actors: long, links: long, ..common::reading(pause) }
 }
 
 fn who(snapshot: &Snapshot, actor: &Actor) -> u64 {
@@ -202,7 +203,7 @@ matrix!(
     actors_are_found,
     check,
     quick: [Stripped, PieStripped],
-    full: [Plain, CgoStripped],
+    spread: [Plain, CgoStripped],
 );
 
 /// Goroutines that never rest: nobody is said to act who never does.

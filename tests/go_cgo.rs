@@ -159,7 +159,7 @@ matrix!(
     goroutines_blocked_in_c_have_its_frames,
     check_blocked,
     quick: [Cgo, CgoStripped, CgoInternal],
-    full: [Cgo, CgoStripped, CgoPie],
+    spread: [Cgo, CgoStripped, CgoPie],
 );
 
 matrix!(deep_called_back_running_and_restless_c_is_read, check_code, quick: [Cgo], full: [CgoPie]);

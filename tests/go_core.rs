@@ -71,8 +71,9 @@ fn check(version: &str, flavour: Flavour) {
         let before = read(live_target.as_ref());
         write_core(fixture.pid(), &core);
         let after = read(live_target.as_ref());
-        // The runtime's own goroutines may have worked meanwhile.
-        if words(&before) != words(&after) {
+        // The runtime's own goroutines may have worked meanwhile, and a collection may have begun and ended.
+        let heap = |snapshot: &Snapshot| snapshot.header.runtimes[0].heap.clone();
+        if words(&before) != words(&after) || heap(&before) != heap(&after) {
             assert!(attempt < 10, "{what}: the fixture does not come to rest");
             continue;
         }
@@ -239,7 +240,7 @@ fn a_core_file_that_was_cut_says_what_is_missing() {
         eprintln!("{read} cut files could be read, {lacking} of them without some goroutines");
         read > 0 && lacking > 0
     };
-    assert!((7..15).any(seen), "no file that could be read lacks a goroutine");
+    assert!((7..27).any(seen), "no file that could be read lacks a goroutine");
 }
 
 /// Cuts a core file at random lengths and checks each part; returns how many could be read, and how many of those lack

@@ -91,6 +91,6 @@ fn check_crash(version: &str) {
     assert!(with_pc > 500, "{what}: {with_pc} frames with addresses");
 }
 
-matrix!(dumps_are_read_to_the_last_line, check, quick: [Plain], full: [Stripped, Cgo]);
+matrix!(dumps_are_read_to_the_last_line, check, quick: [Plain], spread: [Stripped, Cgo]);
 
 matrix!(crashes_are_read, check_crash);

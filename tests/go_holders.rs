@@ -175,7 +175,7 @@ matrix!(
     holders_of_locks_are_found,
     check,
     quick: [Plain, Stripped, PieStripped],
-    full: [Plain, Stripped, Pie, CgoStripped],
+    spread: [Plain, Stripped, Pie, CgoStripped],
 );
 
 matrix!(holders_are_found_in_core_files, check_core, quick: [Stripped]);

@@ -6,6 +6,7 @@
 mod common;
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use common::{Fixture, Flavour, Program, Toolchain, build, matrix};
 use loiter::process;
@@ -17,6 +18,11 @@ use loiter::snapshot::{
 use serde::Deserialize;
 
 const MILLISECOND: i64 = 1_000_000;
+
+/// As by default, but a slow machine has the time for all links.
+fn options() -> ReadOptions {
+    ReadOptions { links: Duration::from_secs(120), ..ReadOptions::default() }
+}
 
 /// A time of the program: between two looks at the clock.
 #[derive(Debug, Clone, Copy, Deserialize)]
@@ -93,7 +99,7 @@ impl Seen {
         let program = build(&Toolchain::get(version), Program::Waiting, flavour);
         let mut fixture = Fixture::start_with(&program, subjects, variables);
         let target = process::open_pid(fixture.pid()).unwrap();
-        let snapshot = runtimes::snapshot(target.as_ref(), &ReadOptions::default()).unwrap();
+        let snapshot = runtimes::snapshot(target.as_ref(), &options()).unwrap();
         let waiters = serde_json::from_value(fixture.ask("waiters")).unwrap();
         Seen { snapshot, waiters, settled_ns: fixture.ready()["settled_ns"].as_i64().unwrap() }
     }
@@ -153,7 +159,7 @@ fn descriptors(version: &str, flavour: Flavour) {
     assert_eq!(seen.snapshot.links.unknown, [] as [&str; 0], "{version}");
 }
 
-matrix!(descriptors_and_deadlines_are_those_of_the_program, descriptors, quick: [Plain, Stripped, PieStripped], full: [Cgo, CgoStripped, CgoPie]);
+matrix!(descriptors_and_deadlines_are_those_of_the_program, descriptors, quick: [Plain, Stripped, PieStripped], spread: [Cgo, CgoStripped, CgoPie]);
 
 fn sleeps(version: &str, flavour: Flavour) {
     let seen = Seen::of(version, flavour, &["timers"], &[]);
@@ -176,7 +182,7 @@ fn sleeps(version: &str, flavour: Flavour) {
     assert_eq!(checked, 2, "{version}");
 }
 
-matrix!(sleepers_wake_when_they_said, sleeps, quick: [Plain, PieStripped], full: [Stripped, Cgo]);
+matrix!(sleepers_wake_when_they_said, sleeps, quick: [Plain, PieStripped], spread: [Stripped, Cgo]);
 
 /// The timers of channels. `variables`: those of the program.
 fn timers_with(version: &str, flavour: Flavour, variables: &[(&str, &str)]) {
@@ -206,7 +212,7 @@ fn timers(version: &str, flavour: Flavour) {
     }
 }
 
-matrix!(timers_of_channels_fire_when_the_program_said, timers, quick: [Plain, PieStripped], full: [Stripped, Cgo]);
+matrix!(timers_of_channels_fire_when_the_program_said, timers, quick: [Plain, PieStripped], spread: [Stripped, Cgo]);
 
 /// How a context differs from what the program says.
 fn difference(snapshot: &Snapshot, seen: &Context, expected: &ExpectedContext) -> Option<String> {
@@ -257,13 +263,13 @@ fn contexts(version: &str, flavour: Flavour) {
     assert_eq!(checked, if version == "1.19" { 7 } else { 9 }, "{version}");
 }
 
-matrix!(contexts_and_their_parents_are_those_of_the_program, contexts, quick: [Plain, PieStripped], full: [Stripped, Cgo]);
+matrix!(contexts_and_their_parents_are_those_of_the_program, contexts, quick: [Plain, PieStripped], spread: [Stripped, Cgo]);
 
 fn functions(version: &str, flavour: Flavour) {
     let program = build(&Toolchain::get(version), Program::Waiting, flavour);
     let mut fixture = Fixture::start(&program, &["functions"]);
     let target = process::open_pid(fixture.pid()).unwrap();
-    let options = ReadOptions { actors: std::time::Duration::from_secs(60), ..ReadOptions::default() };
+    let options = ReadOptions { actors: Duration::from_secs(60), ..options() };
     let snapshot = runtimes::snapshot(target.as_ref(), &options).unwrap();
     let waiters: Vec<Waiter> = serde_json::from_value(fixture.ask("waiters")).unwrap();
     let seen = Seen { snapshot, waiters, settled_ns: 0 };
@@ -288,7 +294,7 @@ fn functions(version: &str, flavour: Flavour) {
     assert_eq!(checked, 2, "{version}");
 }
 
-matrix!(functions_of_timers_that_have_the_channel_are_found, functions, quick: [Plain, PieStripped], full: [Stripped, Cgo]);
+matrix!(functions_of_timers_that_have_the_channel_are_found, functions, quick: [Plain, PieStripped], spread: [Stripped, Cgo]);
 
 fn calls(version: &str, flavour: Flavour) {
     let seen = Seen::of(version, flavour, &["calls"], &[]);
@@ -313,7 +319,7 @@ fn calls(version: &str, flavour: Flavour) {
     assert_eq!(checked, 7, "{version}");
 }
 
-matrix!(system_calls_and_what_they_wait_for_are_known, calls, quick: [Plain, PieStripped], full: [Stripped, Cgo]);
+matrix!(system_calls_and_what_they_wait_for_are_known, calls, quick: [Plain, PieStripped], spread: [Stripped, Cgo]);
 
 /// Goroutines that send to each other without end: what is said of a descriptor is never wrong.
 fn busy(version: &str, flavour: Flavour) {
@@ -344,4 +350,4 @@ fn busy(version: &str, flavour: Flavour) {
     assert!(edges > 0, "{version}: no goroutine of a busy program was seen to wait");
 }
 
-matrix!(descriptors_of_a_busy_program_are_never_wrong, busy, quick: [Plain], full: [Stripped, PieStripped]);
+matrix!(descriptors_of_a_busy_program_are_never_wrong, busy, quick: [Plain], spread: [Stripped, PieStripped]);

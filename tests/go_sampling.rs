@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::time::Duration;
 
-use common::{Fixture, Flavour, Program, Toolchain, amount, build, matrix};
+use common::{Fixture, Flavour, Program, Toolchain, amount, build, matrix, measured};
 use loiter::code::{CodeBuilder, CodeTables, LabelSetId, LocationId};
 use loiter::process::{self, Moment, Registers, Target};
 use loiter::runtimes::{self, Claim, NativeStacks, Owner, Pause, ReadOptions};
@@ -32,6 +32,9 @@ impl Caught {
     }
 }
 
+/// Nothing proves what was before the first reading of the goroutines, which comes after the first batch.
+const EARLY: u32 = 2;
+
 /// What was said of a moment.
 struct Said {
     /// The number of the reading of the goroutines that came after it.
@@ -47,14 +50,31 @@ fn sample(target: &dyn Target, pid: u32, wanted: u64, stack_bytes: u32) -> (Vec<
 
 /// The same for all moments that a sampler gives.
 fn said_of(target: &dyn Target, pid: u32, wanted: u64, options: &SamplerOptions) -> (Vec<Said>, CodeTables) {
+    said_between(target, pid, wanted, options, || {})
+}
+
+/// The same. `begun` is called when sampling has begun.
+///
+/// The moments of the first two batches do not count as wanted: where this test gets its CPU late, they are many, and
+/// they come before the goroutines were read.
+fn said_between(
+    target: &dyn Target,
+    pid: u32,
+    wanted: u64,
+    options: &SamplerOptions,
+    begun: impl FnOnce(),
+) -> (Vec<Said>, CodeTables) {
     let found = runtimes::attach(target).unwrap();
     let runtime = found.runtimes.first().expect("a Go runtime");
     let mut attribution = runtime.attribution(target, 0).unwrap().expect("Go says whose samples are");
     let mut code = CodeBuilder::new();
     let mut sampler = Sampler::attach(pid, options).unwrap();
+    begun();
+    // What came before it was called.
+    sampler.drain(&mut |_| {});
     let mut said = Vec::new();
-    let (mut spent, mut batches) = (Duration::ZERO, 0);
-    while (said.len() as u64) < wanted {
+    let (mut spent, mut batches, mut later) = (Duration::ZERO, 0, 0);
+    while later < wanted {
         sampler.wait(Duration::from_millis(10));
         let mut batch = Vec::new();
         sampler.drain(&mut |record| {
@@ -74,6 +94,7 @@ fn said_of(target: &dyn Target, pid: u32, wanted: u64, options: &SamplerOptions)
         let claims: Vec<_> = moments.iter().map(|moment| attribution.whose(moment, &mut code)).collect();
         spent += begin.elapsed();
         batches += 1;
+        later += if batches > EARLY { batch.len() as u64 } else { 0 };
         said.extend(batch.into_iter().zip(claims).map(|(caught, claim)| Said {
             batch: batches,
             caught,
@@ -160,15 +181,25 @@ impl std::fmt::Debug for Tally {
     }
 }
 
+/// Samples that have no owner, and shares of the work, depend on when this test gets its CPU: samples that come while its
+/// rings are full are lost, but the work is done.
 fn check(version: &str, flavour: Flavour) {
+    measured(5, || check_once(version, flavour));
+}
+
+fn check_once(version: &str, flavour: Flavour) -> Result<(), String> {
     let toolchain = Toolchain::get(version);
     let what = format!("{} {flavour:?}", toolchain.full_version);
     let mut fixture = Fixture::start(&build(&toolchain, Program::Burners, flavour), &["all"]);
     let target = process::open_pid(fixture.pid()).unwrap();
     let ranges = functions(target.as_ref());
-    let before = counts(&mut fixture);
     let wanted = u64::from(amount("LOITER_SAMPLES", 3000, 5000));
-    let (said, code) = sample(target.as_ref(), fixture.pid(), wanted, 8 << 10);
+    let options = SamplerOptions { rate_hz: 999, stack_bytes: 8 << 10, ..SamplerOptions::default() };
+    let mut before = BTreeMap::new();
+    // Work that is done before counts for nothing: who does how much changes from second to second.
+    let (said, code) = said_between(target.as_ref(), fixture.pid(), wanted, &options, || {
+        before = counts(&mut fixture);
+    });
     let after = counts(&mut fixture);
 
     let kinds_by_id = kinds_by_id(target.as_ref());
@@ -246,7 +277,9 @@ fn check(version: &str, flavour: Flavour) {
     eprintln!("{what}: {:#?}", (&tally, top(&tally.unknown_in), top(&tally.not_complete_in)));
     assert!(wrong.is_empty(), "{what}: {} wrong: {:#?}", wrong.len(), &wrong[..wrong.len().min(10)]);
     let all = said.len() as f64;
-    assert!(f64::from(tally.unknown) <= 0.03 * all, "{what}: {} of {all} are unknown", tally.unknown);
+    if f64::from(tally.unknown) > 0.03 * all {
+        return Err(format!("{what}: {} of {all} are unknown", tally.unknown));
+    }
     assert!(
         f64::from(tally.with_truth) >= 0.5 * f64::from(tally.tasks - tally.system),
         "{what}: too little truth"
@@ -257,16 +290,24 @@ fn check(version: &str, flavour: Flavour) {
     let (samples, pieces): (f64, f64) =
         (tally.kinds.values().map(|n| f64::from(*n)).sum(), work.values().sum());
     for (kind, done) in &work {
-        let (share, expected) = (f64::from(tally.kinds[kind]) / samples, done / pieces);
+        let of_kind = tally.kinds.get(kind).copied().unwrap_or(0);
+        let (share, expected) = (f64::from(of_kind) / samples, done / pieces);
         let interval = 2.58 * (expected * (1.0 - expected) / samples).sqrt() + 0.02;
         eprintln!("{what}: {kind} has {share:.3} of the samples, and did {expected:.3} of the work");
-        assert!((share - expected).abs() <= interval, "{what}: {kind} has {share:.3}, not {expected:.3}");
+        if (share - expected).abs() > interval {
+            return Err(format!("{what}: {kind} has {share:.3}, not {expected:.3}"));
+        }
     }
+    Ok(())
 }
 
 /// Goroutines that wait in the kernel for less than a millisecond each time: each sample of a thread that leaves its
 /// CPU is of the right one.
 fn check_departures(version: &str, flavour: Flavour) {
+    measured(5, || check_departures_once(version, flavour));
+}
+
+fn check_departures_once(version: &str, flavour: Flavour) -> Result<(), String> {
     let toolchain = Toolchain::get(version);
     let what = format!("{} {flavour:?}", toolchain.full_version);
     let fixture = Fixture::start(&build(&toolchain, Program::Burners, flavour), &["waits"]);
@@ -277,9 +318,8 @@ fn check_departures(version: &str, flavour: Flavour) {
     let (said, code) = said_of(target.as_ref(), fixture.pid(), wanted, &options);
     let kinds = kinds_by_id(target.as_ref());
     let (mut naps, mut owned, mut labelled, mut idle) = (0, 0, 0, 0);
-    // Nothing proves what was before the first reading of the goroutines, which came after the first batch.
-    let later = said.iter().filter(|said| said.batch > 2);
-    for claim in later.clone().filter_map(|said| said.claim.as_ref()) {
+    let later: Vec<_> = said.iter().filter(|said| said.batch > EARLY).collect();
+    for claim in later.iter().filter_map(|said| said.claim.as_ref()) {
         let names = names(&code, &claim.stack);
         let truth = kind_of_names(&names);
         match claim.owner {
@@ -302,16 +342,23 @@ fn check_departures(version: &str, flavour: Flavour) {
     }
     eprintln!(
         "{what}: of {} departures {naps} are naps, {owned} owned, {labelled} labelled, {idle} idle",
-        said.len()
+        later.len()
     );
-    assert!(naps * 4 > said.len() as u32, "{what}: {naps} of {}", said.len());
-    assert!(owned * 100 >= naps * 95, "{what}: {owned} of {naps} have a goroutine");
-    assert!(labelled * 100 >= naps * 90, "{what}: {labelled} of {naps} have labels");
+    if naps * 4 <= later.len() as u32 {
+        return Err(format!("{what}: {naps} of {}", later.len()));
+    }
+    if owned * 100 < naps * 95 {
+        return Err(format!("{what}: {owned} of {naps} have a goroutine"));
+    }
+    if labelled * 100 < naps * 90 {
+        return Err(format!("{what}: {labelled} of {naps} have labels"));
+    }
+    Ok(())
 }
 
 matrix!(
     threads_that_leave_their_cpu_are_of_their_goroutines, check_departures,
-    quick: [Plain, Cgo], full: [Stripped, PieStripped, CgoPie]
+    quick: [Plain, Cgo], spread: [Stripped, PieStripped, CgoPie]
 );
 
 /// The kind of each goroutine, as a reading of all says.
@@ -323,7 +370,7 @@ fn kinds_by_id(target: &dyn Target) -> BTreeMap<u64, char> {
 
 matrix!(
     every_sample_is_of_its_goroutine, check,
-    quick: [Plain, Cgo], full: [Stripped, PieStripped, CgoPie]
+    quick: [Plain, Cgo], spread: [Stripped, PieStripped, CgoPie]
 );
 
 /// Functions and lines of a stack, the innermost line left out: it changes.
@@ -359,7 +406,8 @@ fn check_fixed(version: &str, flavour: Flavour) {
     assert!(expected.len() > 30, "{expected:#?}");
     // The whole stack, and so little that the kernel's chain must continue it.
     for stack_bytes in [8 << 10, 256, 64] {
-        let (said, code) = sample(target.as_ref(), fixture.pid(), 300, stack_bytes);
+        let (mut said, code) = sample(target.as_ref(), fixture.pid(), 300, stack_bytes);
+        said.retain(|said| said.batch > EARLY);
         let mut seen = 0;
         for claim in said.iter().filter_map(|said| said.claim.as_ref()) {
             let Owner::Task(sampled, _) = claim.owner else { continue };
@@ -379,12 +427,16 @@ fn check_fixed(version: &str, flavour: Flavour) {
 
 matrix!(
     stacks_are_those_of_a_frozen_reading, check_fixed,
-    quick: [Plain], full: [Stripped, Pie, Cgo]
+    quick: [Plain], spread: [Stripped, Pie, Cgo]
 );
 
 /// C without frame pointers: the goroutine's frames are there if the call lasts long enough to prove them, and they are
 /// never those of another call.
 fn check_callers_of_c(version: &str, flavour: Flavour) {
+    measured(10, || check_callers_of_c_once(version, flavour));
+}
+
+fn check_callers_of_c_once(version: &str, flavour: Flavour) -> Result<(), String> {
     let toolchain = Toolchain::get(version);
     let what = format!("{} {flavour:?}", toolchain.full_version);
     let fixture = Fixture::start(&build(&toolchain, Program::Burners, flavour), &["long"]);
@@ -407,8 +459,9 @@ fn check_callers_of_c(version: &str, flavour: Flavour) {
         }
     }
     eprintln!("{what}: {whole} of {in_c} samples in C have their callers");
+    assert!(in_c > 100, "{what}: {in_c}");
     // Nearly all, unless the machine is so loaded that calls end between two looks.
-    assert!(in_c > 100 && whole * 5 > in_c, "{what}: {whole} of {in_c}");
+    if whole * 5 > in_c { Ok(()) } else { Err(format!("{what}: {whole} of {in_c}")) }
 }
 
 matrix!(
@@ -499,5 +552,5 @@ fn check_blocked(version: &str, flavour: Flavour) {
 
 matrix!(
     blocked_threads_are_read_where_they_are, check_blocked,
-    quick: [Plain, Cgo], full: [Stripped, CgoPie]
+    quick: [Plain, Cgo], spread: [Stripped, CgoPie]
 );

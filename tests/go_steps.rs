@@ -41,11 +41,19 @@ fn stat(pid: u32, tid: u32) -> Option<(char, u64)> {
     Some((fields.first()?.chars().next()?, fields.get(11)?.parse().ok()?))
 }
 
-/// A thread that runs: the one that has used the most CPU time.
+/// A thread that works: the one that has used the most CPU time, as soon as it has used so much.
 fn busiest(pid: u32) -> u32 {
-    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap();
-    let tids = threads.filter_map(|entry| entry.unwrap().file_name().to_str()?.parse::<u32>().ok());
-    tids.max_by_key(|tid| stat(pid, *tid).map_or(0, |(_, time)| time)).unwrap()
+    /// Ticks.
+    const ENOUGH: u64 = 5;
+    loop {
+        let threads = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+        let tids = threads.filter_map(|entry| entry.unwrap().file_name().to_str()?.parse::<u32>().ok());
+        let times = tids.filter_map(|tid| Some((stat(pid, tid)?.1, tid)));
+        match times.max() {
+            Some((time, tid)) if time >= ENOUGH => return tid,
+            _ => std::thread::sleep(Duration::from_millis(5)),
+        }
+    }
 }
 
 /// A thread that is traced. In the end its program is killed, which may be in the middle of a step.
@@ -70,8 +78,15 @@ impl Traced {
         let tid = Pid::from_raw(busiest(pid).cast_signed());
         ptrace::seize(tid, ptrace::Options::empty()).unwrap();
         ptrace::interrupt(tid).unwrap();
-        waitpid(tid, Some(WaitPidFlag::__WALL)).unwrap();
-        Traced { pid, tid }
+        let traced = Traced { pid, tid };
+        loop {
+            match waitpid(tid, Some(WaitPidFlag::__WALL)).unwrap() {
+                WaitStatus::PtraceEvent(..) => return traced,
+                // A signal came between the two: the interruption follows.
+                WaitStatus::Stopped(_, Signal::SIGURG) => ptrace::cont(tid, None).unwrap(),
+                other => panic!("{other:?}"),
+            }
+        }
     }
 
     fn tid(&self) -> u32 {
@@ -176,8 +191,6 @@ fn check(version: &str, flavour: Flavour) {
             break;
         }
         let fixture = Fixture::start(&program, &["all"]);
-        // Until it works.
-        std::thread::sleep(Duration::from_millis(50));
         walk(&fixture, &mut tally);
     }
     eprintln!("{} {flavour:?}: {tally:?}", toolchain.full_version);

@@ -126,4 +126,4 @@ fn channel_differences(
     }
 }
 
-matrix!(what_goroutines_wait_for_is_read, check, quick: [Plain, PieStripped], full: [Stripped, Cgo]);
+matrix!(what_goroutines_wait_for_is_read, check, quick: [Plain, PieStripped], spread: [Stripped, Cgo]);

@@ -142,6 +142,20 @@ fn check_twin(pattern: &str, report: &Value) -> Option<String> {
     Some(format!("{pattern}, repaired: {}", serde_json::to_string_pretty(sure).unwrap()))
 }
 
+/// The same of the program itself. What seems to grow in a few seconds, because a busy machine lets it wait, does not in
+/// more.
+fn watch_twin(program: &Path, pattern: &str) -> Option<String> {
+    let mut wrong = None;
+    for seconds in WATCHES {
+        wrong = check_twin(pattern, &watch(program, pattern, "fixed", seconds));
+        if wrong.is_none() {
+            break;
+        }
+        eprintln!("{pattern}, repaired, is found in {seconds} s");
+    }
+    wrong
+}
+
 fn check(version: &str, flavour: Flavour) {
     let program = build(&Toolchain::get(version), Program::Leaks, flavour);
     let creators = creators();
@@ -162,11 +176,9 @@ fn check(version: &str, flavour: Flavour) {
             wrong
         }));
         let twin = program.clone();
-        jobs.push(Box::new(move || {
-            check_twin(expected.pattern, &watch(&twin, expected.pattern, "fixed", WATCHES[0]))
-        }));
+        jobs.push(Box::new(move || watch_twin(&twin, expected.pattern)));
     }
-    jobs.push(Box::new(move || check_twin("healthy", &watch(&program, "healthy", "fixed", WATCHES[0]))));
+    jobs.push(Box::new(move || watch_twin(&program, "healthy")));
     let mut wrong = Vec::new();
     while !jobs.is_empty() {
         let batch: Vec<_> = jobs.drain(..jobs.len().min(AT_ONCE)).map(thread::spawn).collect();
@@ -176,7 +188,21 @@ fn check(version: &str, flavour: Flavour) {
 }
 
 /// Starts a watch of a minute, calls `with` after a few readings, and gives the report and what was said.
-fn interrupted(with: impl FnOnce(&mut Fixture, u32)) -> (Value, String) {
+fn interrupted(with: impl Fn(&mut Fixture, u32)) -> (Value, String) {
+    let mut times = [3, 8, 20].into_iter().map(Duration::from_secs);
+    loop {
+        let time = times.next().expect("too few readings");
+        let (report, said) = interrupted_after(time, &with);
+        // A slow machine has not come so far by then.
+        if report["readings"].as_u64() >= Some(2) {
+            return (report, said);
+        }
+        eprintln!("{time:?}: {said}");
+    }
+}
+
+/// The same after so much time. The report is null if there is none.
+fn interrupted_after(time: Duration, with: impl Fn(&mut Fixture, u32)) -> (Value, String) {
     let newest = Toolchain::get(GO_VERSIONS[GO_VERSIONS.len() - 1]);
     let program = build(&newest, Program::Leaks, Flavour::Plain);
     let mut fixture = Fixture::start_with(&program, &["nil-recv", "leak"], &[]);
@@ -187,12 +213,12 @@ fn interrupted(with: impl FnOnce(&mut Fixture, u32)) -> (Value, String) {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    thread::sleep(Duration::from_secs(3));
+    thread::sleep(time);
     with(&mut fixture, watch.id());
     let output = watch.wait_with_output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
-    assert!(output.status.success(), "{said}");
-    (serde_json::from_slice(&output.stdout).unwrap(), said)
+    assert!(output.status.success() || output.stdout.is_empty(), "{said}");
+    (serde_json::from_slice(&output.stdout).unwrap_or_default(), said)
 }
 
 #[test]
@@ -256,19 +282,28 @@ fn tasks_of_a_registry() {
     assert!(file.ends_with("demo/server.rs"), "{file}");
 }
 
-/// One reading of a program that makes a mistake with locks: its findings.
-fn one_reading(program: &Path, pattern: &str) -> Value {
-    let fixture = Fixture::start_with(program, &[pattern, "leak"], &[("RATE", "8")]);
+/// One reading of a program that has made a mistake with locks some times, and makes it no more: its findings. A slow
+/// machine needs a while until all of its goroutines wait, and may let them pass each other: the reading is made again
+/// until it is right, which it is at once on most machines.
+fn one_reading(program: &Path, pattern: &str, is_right: impl Fn(&Value) -> bool) -> Value {
+    let mut fixture = Fixture::start_with(program, &[pattern, "leak"], &[("RATE", "0")]);
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("one.loiter");
     let loiter = || Command::new(env!("CARGO_BIN_EXE_loiter"));
-    // The first of them wait by now.
-    thread::sleep(Duration::from_millis(500));
     let pid = fixture.pid().to_string();
-    let taken = loiter().args(["snapshot", &pid, "--output"]).arg(&file).output().unwrap();
-    assert!(taken.status.success(), "{}", String::from_utf8_lossy(&taken.stderr));
-    let found = loiter().arg("leaks").arg(&file).args(["--json", "--ignore-file", "/dev/null"]).output();
-    serde_json::from_slice(&found.unwrap().stdout).unwrap()
+    let mut report = Value::Null;
+    for _ in 0..8 {
+        (0..4).for_each(|_| drop(fixture.ask("step")));
+        thread::sleep(Duration::from_millis(500));
+        let taken = loiter().args(["snapshot", &pid, "--output"]).arg(&file).output().unwrap();
+        assert!(taken.status.success(), "{}", String::from_utf8_lossy(&taken.stderr));
+        let found = loiter().arg("leaks").arg(&file).args(["--json", "--ignore-file", "/dev/null"]).output();
+        report = serde_json::from_slice(&found.unwrap().stdout).unwrap();
+        if is_right(&report) {
+            break;
+        }
+    }
+    report
 }
 
 /// Deadlocks are found at once, and each names the right holder.
@@ -282,7 +317,13 @@ fn deadlocks_need_one_reading() {
         ("relock", "exclusive", "patterns.(*ledger).book", "locked-twice"),
         ("read-twice", "shared", "patterns.(*table).twice", "read-locked-twice"),
     ] {
-        let report = one_reading(&program, pattern);
+        // All that wait for a lock are in the one deadlock, and so are those who hold it.
+        let is_over = |report: &Value| {
+            let [finding] = findings(report).as_slice() else { return false };
+            let holders = finding["holders"].as_array().unwrap();
+            !holders.is_empty() && holders.iter().all(|holder| holder["deadlocked"] == true)
+        };
+        let report = one_reading(&program, pattern, is_over);
         let [finding] = findings(&report).as_slice() else { panic!("{pattern}: {report:#}") };
         assert_eq!(
             (&finding["sureness"], &finding["rules"][0]["rule"]),
@@ -300,14 +341,28 @@ fn deadlocks_need_one_reading() {
         }
     }
     // Of those that wait for a lock which nobody unlocks, one reading does not tell since when.
-    let report = one_reading(&program, "unlock");
+    let report = one_reading(&program, "unlock", |_| true);
     assert!(findings(&report).iter().all(|finding| sureness(finding) == 0), "{report:#}");
 }
 
 #[test]
 fn the_holder_of_a_slow_lock_is_named() {
     let newest = Toolchain::get(GO_VERSIONS[GO_VERSIONS.len() - 1]);
-    let report = watch(&build(&newest, Program::Leaks, Flavour::Stripped), "slow-lock", "leak", WATCHES[0]);
+    let program = build(&newest, Program::Leaks, Flavour::Stripped);
+    let still = |one: &Value| one["kind"] == "holders-still" && one["tasks"] == 1 && one["of"] == 1;
+    let is_told = |report: &Value| {
+        let finding = &report["findings"][0];
+        let because = finding["rules"][0]["because"].as_array();
+        finding["holders"].as_array().is_some_and(|holders| holders.len() == 1)
+            && because.is_some_and(|because| because.iter().any(still))
+    };
+    let mut report = Value::Null;
+    for seconds in WATCHES {
+        report = watch(&program, "slow-lock", "leak", seconds);
+        if is_told(&report) {
+            break;
+        }
+    }
     let [holder] = findings(&report)[0]["holders"].as_array().unwrap().as_slice() else {
         panic!("{report:#}")
     };
@@ -318,7 +373,6 @@ fn the_holder_of_a_slow_lock_is_named() {
         assert!(function.ends_with("patterns.lookUp"), "{holder:#}");
     }
     let because = findings(&report)[0]["rules"][0]["because"].as_array().unwrap();
-    let still = |one: &Value| one["kind"] == "holders-still" && one["tasks"] == 1 && one["of"] == 1;
     assert!(because.iter().any(still), "{because:?}");
 }
 

@@ -12,6 +12,7 @@ use loiter::__test::symbols::types::{Machine, Types};
 use loiter::code::CodeBuilder;
 use loiter::process::{self, Image};
 use loiter::runtimes::NativeStacks;
+use loiter::sampler::usage::CpuTime;
 use loiter::sampler::{Record, Sampler, SamplerOptions};
 
 const C: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/native_lines/program.c");
@@ -79,6 +80,12 @@ fn samples(program: &Path, argument: &str) -> Vec<Vec<Vec<Frame>>> {
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
     let program = Program(child);
     assert_eq!(line, "ready\n");
+    // It may get no CPU just when it has said so; after some milliseconds of its own it is in its loop.
+    let used = || CpuTime::of(program.0.id()).unwrap().total_ns;
+    let begun = used();
+    while used() < begun + 20_000_000 {
+        std::thread::sleep(Duration::from_millis(1));
+    }
     let target = process::open_pid(program.0.id()).unwrap();
     let mut native = NativeStacks::new(target.as_ref()).unwrap();
     let mut code = CodeBuilder::new();

@@ -11,6 +11,7 @@ use std::time::Duration;
 use loiter::code::CodeBuilder;
 use loiter::process;
 use loiter::runtimes::NativeStacks;
+use loiter::sampler::usage::CpuTime;
 use loiter::sampler::{Record, Sampler, SamplerOptions};
 use loiter::snapshot::StackStatus;
 
@@ -30,8 +31,15 @@ impl Program {
         let mut child = command.arg(what).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let program = Program(child);
         assert_eq!(line, "ready\n");
-        Program(child)
+        // Its thread may have got no CPU yet; after some milliseconds of the program it is in its loop.
+        let used = || CpuTime::of(program.0.id()).unwrap().total_ns;
+        let begun = used();
+        while used() < begun + 20_000_000 {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        program
     }
 }
 
@@ -84,7 +92,6 @@ fn stacks_are_the_known_chain_of_calls() {
         *status == StackStatus::Complete && names.len() > CHAIN.len() && names[..CHAIN.len()] == CHAIN
     });
     let right = right.count();
-    // The first samples may be from before the thread was there.
     assert!(right * 100 >= all.len() * 99, "{right} of {}: {:?}", all.len(), all.last());
 }
 

@@ -150,25 +150,33 @@ fn leaks(options: &[&str], program: &[&str]) -> std::process::Child {
 fn leaks_starts_a_program_and_ends_it() {
     let server = Server::new("started");
     let path = server.path().display().to_string();
-    let run = |program: &[&str]| {
-        let mut child = leaks(&["--for", "400ms", "--every", "200ms"], program);
+    let run = |time: &str, program: &[&str]| {
+        let mut child = leaks(&["--for", time, "--every", "200ms"], program);
         // The program goes on as long as its input is open.
         let input = child.stdin.take();
         let output = child.wait_with_output().unwrap();
         drop(input);
         said(&output)
     };
-    let (code, stdout, stderr) = run(&[&path, "parked"]);
+    let mut outcome = run("400ms", &[&path, "parked"]);
+    // It is read as soon as it has begun: a slow machine needs longer until it says something.
+    for time in ["5s", "50s"] {
+        if outcome.2.contains("ready ") {
+            break;
+        }
+        outcome = run(time, &[&path, "parked"]);
+    }
+    let (code, stdout, stderr) = outcome;
     assert_eq!(code, Some(0), "{stderr}");
     // What the program prints does not stand in the report.
     assert!(stdout.contains(&server.name) && !stdout.contains("ready "), "{stdout}");
     let told = stderr.contains("which loiter had started, is ended: SIGTERM");
     assert!(stderr.contains("ready ") && told, "{stderr}");
 
-    let (code, _, stderr) = run(&["sh", "-c", "exit 3"]);
+    let (code, _, stderr) = run("400ms", &["sh", "-c", "exit 3"]);
     assert_eq!(code, Some(4));
     assert!(stderr.contains("sh has ended before it could be read: exit status 3"), "{stderr}");
-    let (code, _, stderr) = run(&["/no/such/program"]);
+    let (code, _, stderr) = run("400ms", &["/no/such/program"]);
     assert_eq!(code, Some(2));
     assert!(stderr.contains("cannot start /no/such/program"), "{stderr}");
 }

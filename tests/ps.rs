@@ -162,13 +162,24 @@ fn an_interrupt_ends_a_list_that_waits() {
     let folder = tempfile::tempdir().unwrap();
     let stuck = compile(folder.path(), "stuck", STUCK);
     let _stuck = start(&stuck, &[]);
-    let mut child = loiter(&["ps"]).spawn().unwrap();
-    // It cannot be done before its patience with the stuck one is over.
-    std::thread::sleep(Duration::from_millis(500));
-    let pid = i32::try_from(child.id()).unwrap();
-    // SAFETY: kill takes two integers; the pid is that of a child that was not waited for.
-    assert_eq!(unsafe { libc::kill(pid, libc::SIGINT) }, 0);
-    assert_eq!(child.wait().unwrap().signal(), Some(libc::SIGINT));
+    let interrupted = || {
+        let mut child = loiter(&["ps"]).spawn().unwrap();
+        // It cannot be done before its patience with the stuck one is over.
+        std::thread::sleep(Duration::from_millis(500));
+        let pid = i32::try_from(child.id()).unwrap();
+        // SAFETY: kill takes two integers; the pid is that of a child that was not waited for.
+        assert_eq!(unsafe { libc::kill(pid, libc::SIGINT) }, 0);
+        child.wait().unwrap()
+    };
+    // If this test waits for a CPU for too long, the list is complete: then once more.
+    let mut ended = interrupted();
+    for _ in 0..9 {
+        if ended.code().is_none() {
+            break;
+        }
+        ended = interrupted();
+    }
+    assert_eq!(ended.signal(), Some(libc::SIGINT));
 }
 
 #[test]

@@ -6,6 +6,7 @@
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use loiter::process;
 use loiter::runtimes::{self, Pause};
@@ -13,6 +14,9 @@ use loiter::snapshot::{Age, Snapshot, StackStatus, Task, TaskState};
 use serde_json::{Value, json};
 
 mod common;
+
+/// Longer than anything takes on a loaded machine.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 
@@ -139,6 +143,19 @@ fn chain(snapshot: &Snapshot, task: &Task) -> Vec<Value> {
     places
 }
 
+/// Waits until the tasks are where they stay: they need a moment to get there.
+fn settle(books: &mut Books) {
+    let began = Instant::now();
+    while began.elapsed() < PATIENCE {
+        let (known, snapshot) = (books.open(), books.read(Pause::Nothing));
+        // Of one that is being registered not all is known.
+        if snapshot.tasks.iter().all(|task| task.creator.is_some()) && as_books(&snapshot) == known {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
 /// What loiter read, as the program writes it.
 fn as_books(snapshot: &Snapshot) -> Vec<Value> {
     let page = |task: &Task| {
@@ -161,6 +178,7 @@ fn as_books(snapshot: &Snapshot) -> Vec<Value> {
 fn loiter_reads_what_the_program_knows() {
     for &kind in builds() {
         let mut books = Books::start(&build(kind), &[]);
+        settle(&mut books);
         for pause in [Pause::Nothing, Pause::RunningThreads, Pause::Everything] {
             let known = books.open();
             let snapshot = books.read(pause);
@@ -182,6 +200,15 @@ fn loiter_reads_what_the_program_knows() {
 #[test]
 fn tasks_that_come_and_go_leave_those_that_stay_whole() {
     let books = Books::start(&build(builds()[0]), &["churn"]);
+    // The last ones that are to stay may still be on their way.
+    let began = Instant::now();
+    let all_stay = |snapshot: &Snapshot| {
+        let stays = |task: &&Task| task.state == TaskState::Waiting && chain(snapshot, task).len() == 3;
+        snapshot.tasks.iter().filter(stays).count() == 1000
+    };
+    while !all_stay(&books.read(Pause::Nothing)) && began.elapsed() < PATIENCE {
+        std::thread::sleep(Duration::from_millis(10));
+    }
     let (mut short, mut torn, mut retried) = (0, 0, 0);
     for _ in 0..common::amount("LOITER_CHURN", 100, 300) {
         let snapshot = books.read(Pause::Nothing);

@@ -4,6 +4,7 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use loiter::process;
 use loiter::runtimes::{self, Pause};
@@ -152,6 +153,22 @@ fn several_registries_in_one_process() {
     assert!(text.contains("runtime loiter_registry.h 1.0 thread pool second in libsecond.so"), "{text}");
 }
 
+/// Waits until the goroutines wait: the last one may still be on its way when the program says that it is ready.
+fn until_parked(pid: u32) {
+    let begun = Instant::now();
+    loop {
+        let snapshot = try_read(pid, Pause::default()).unwrap();
+        let is_parked = |task: &&Task| {
+            task.state == TaskState::Waiting && functions(&snapshot, task).contains(&"main.parked")
+        };
+        if snapshot.tasks.iter().filter(is_parked).count() == 4 {
+            return;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(120), "{:?}", snapshot.tasks);
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
 /// Goroutines and fibers, each saying which they are.
 fn check_both(snapshot: &Snapshot, version: &str, in_library: bool) {
     let [go, fibers] = snapshot.header.runtimes.as_slice() else { panic!("{:?}", snapshot.header.runtimes) };
@@ -198,6 +215,7 @@ fn go_and_a_registry_in_one_program() {
         for (build, flags) in [("plain", &[][..]), ("stripped-pie", &["-buildmode=pie", "-ldflags=-s -w"])] {
             let program = workshop.go(version, &format!("both-{build}-{version}"), flags);
             let running = Running::start::<&str>(&program, &[]);
+            until_parked(running.pid());
             for pause in PAUSES {
                 check_both(&try_read(running.pid(), pause).unwrap(), version, false);
             }
@@ -212,6 +230,7 @@ fn go_and_a_registry_in_a_library() {
     for version in common::QUICK_VERSIONS {
         let library = workshop.go(version, "libboth.so", &["-buildmode=c-shared"]);
         let running = Running::start(&workshop.host(), &[library]);
+        until_parked(running.pid());
         for pause in PAUSES {
             check_both(&try_read(running.pid(), pause).unwrap(), version, true);
         }

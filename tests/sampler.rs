@@ -15,7 +15,7 @@ mod running;
 
 use std::time::Duration;
 
-use loiter::sampler::{Record, Sampler, SamplerOptions};
+use loiter::sampler::{Hurry, Record, Sampler, SamplerOptions};
 
 /// A rate at which a test does not take long.
 const FAST: u32 = 999;
@@ -42,12 +42,14 @@ fn read_samples(sampler: &mut Sampler, count: u64, with: &mut dyn FnMut(Record<'
     read_until(sampler, with, &mut |sampler| sampler.tally().samples >= count);
 }
 
-/// Reads in a thread until `done` has returned, and then the rest.
+/// Reads in a thread until `done` has returned, and then the rest. The thread is not kept from it by what else runs here:
+/// its rings would run full.
 fn read_while(sampler: &mut Sampler, with: &mut (dyn FnMut(Record<'_>) + Send), done: impl FnOnce()) {
     let over = std::sync::atomic::AtomicBool::new(false);
     std::thread::scope(|scope| {
         let over = &over;
         scope.spawn(|| {
+            let _hurry = Hurry::begin();
             read_until(sampler, with, &mut |_| over.load(std::sync::atomic::Ordering::Acquire));
             sampler.stop();
             sampler.drain(with);

@@ -88,6 +88,8 @@ fn check(version: &str) {
     let what = &toolchain.full_version;
     let mut fixture = Fixture::start(&build(&toolchain, Program::Fixtures, Flavour::Plain), &["all"]);
     let (text, profile) = fixture.dump_text();
+    // What the dump takes of memory may begin a collection, which moves stacks.
+    fixture.ask("gc");
     let read = live(fixture.pid());
     let written = import::read(text.as_bytes()).unwrap();
     let counts = import::read(profile.as_bytes()).unwrap();

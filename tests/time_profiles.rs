@@ -139,11 +139,18 @@ fn a_sample_of_gos_cpu_profile_is_of_the_goroutines_that_its_stack_shows() {
                     let task = read.tasks[task.index()];
                     assert_eq!(read.code.function_name(task.entry.unwrap()), root);
                     if root == "main.worker" {
-                        known += 1;
                         assert!(!task.system);
                         // Both workers look at the time that they have used; only one hashes here.
                         let stack = read.code.stack(sample.stack.unwrap());
-                        let hashes = stack.iter().any(|&at| names(&read, at).any(|name| name == "main.hash"));
+                        let has = |wanted: &str| {
+                            stack.iter().any(|&at| names(&read, at).any(|name| name == wanted))
+                        };
+                        let hashes = has("main.hash");
+                        // It has its label a little after it begins, and has it no more in the end.
+                        if !hashes && !has("main.used") && labels(&read, sample).is_empty() {
+                            continue;
+                        }
+                        known += 1;
                         let routes: &[&str] = if hashes { &["/orders"] } else { &["/orders", "/users"] };
                         let [(key, value)] = labels(&read, sample).try_into().unwrap();
                         assert!(key == "route" && routes.contains(&value.as_str()), "{value}");

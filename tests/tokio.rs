@@ -54,8 +54,8 @@ fn state(task: &BookedTask) -> TaskState {
 /// Members of a JoinSet, and what else is no task of the books.
 const UNBOOKED: [&str; 1] = ["member"];
 
-/// Reads until every booked task has its state, and there are so many others and workers: tasks need a moment to get there,
-/// and some end soon after the start.
+/// Reads until every booked task has its state, all others wait, and there are so many others and workers: tasks need a
+/// moment to get there, and some end soon after the start.
 fn settled(
     fixture: &mut TokioFixture,
     others: Option<(usize, usize)>,
@@ -65,8 +65,10 @@ fn settled(
         let (books, snapshot) = (fixture.books(), read(fixture.pid()));
         let tasks = by_id(&snapshot);
         let wrong = |task: &&BookedTask| tasks.get(&task.id).is_none_or(|found| found.state != state(task));
+        let mut unbooked = tasks.iter().filter(|(id, _)| !books.contains_key(id));
+        let rests = unbooked.all(|(_, task)| task.state == TaskState::Waiting);
         match books.values().find(wrong) {
-            None if others.is_none_or(|others| others == rest(&books, &snapshot))
+            None if rests && others.is_none_or(|others| others == rest(&books, &snapshot))
                 || began.elapsed() > PATIENCE =>
             {
                 return (books, snapshot);
@@ -290,6 +292,18 @@ fn tasks_that_stay_are_in_every_snapshot_while_others_come_and_go() {
     let readable = Readable::find(&*target).unwrap();
     let (ids, ran) = fixture.crowd();
     assert_eq!(ids.len(), stay as usize);
+    // Each one waits only when a worker has polled it.
+    let began = Instant::now();
+    loop {
+        let snapshot = read(fixture.pid());
+        let waiting = snapshot.tasks.iter().filter(|task| task.state == TaskState::Waiting);
+        let waiting: BTreeSet<u64> = waiting.filter_map(|task| task.id).collect();
+        if ids.iter().all(|id| waiting.contains(id)) {
+            break;
+        }
+        assert!(began.elapsed() < PATIENCE, "not all of them were polled");
+        std::thread::sleep(Duration::from_millis(10));
+    }
     for nth in 0..amount("LOITER_TOKIO_SNAPSHOTS", 8, 50) {
         let snapshot = readable.read(&*target, &ReadOptions::default()).unwrap();
         let mut found = BTreeMap::new();

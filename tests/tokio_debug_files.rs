@@ -6,14 +6,18 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use loiter::process;
 use loiter::runtimes::{self, Pause, ReadOptions};
-use loiter::snapshot::Snapshot;
+use loiter::snapshot::{Snapshot, Task, TaskState};
 
 mod common;
 
 use common::{TokioFixture, TokioFlavour, build_tokio};
+
+/// Longer than anything takes on a loaded machine.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A folder for the files of one test, empty.
 fn folder(name: &str) -> PathBuf {
@@ -60,11 +64,20 @@ fn frames(
 /// The chains of the tasks that stay where they are.
 fn lines(program: &Path, debug_file: Option<PathBuf>) -> Vec<Vec<(String, u32)>> {
     let fixture = TokioFixture::start_program(program, &["many=20"]);
-    let (found, snapshot) = frames(&fixture, debug_file);
-    assert_eq!(snapshot.header.warnings, [""; 0]);
-    let mut found: Vec<_> = found.into_values().filter(|frames| !frames.is_empty()).collect();
-    found.sort();
-    found
+    let began = Instant::now();
+    loop {
+        let (found, snapshot) = frames(&fixture, debug_file.clone());
+        assert_eq!(snapshot.header.warnings, [""; 0]);
+        // A task has a chain when a worker has polled it.
+        let waiting = |task: &&Task| !task.system && task.state == TaskState::Waiting;
+        if snapshot.tasks.iter().filter(waiting).count() < 20 && began.elapsed() < PATIENCE {
+            std::thread::sleep(Duration::from_millis(10));
+            continue;
+        }
+        let mut found: Vec<_> = found.into_values().filter(|frames| !frames.is_empty()).collect();
+        found.sort();
+        return found;
+    }
 }
 
 #[test]

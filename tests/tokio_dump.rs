@@ -15,7 +15,7 @@ mod common;
 use common::{TokioFixture, TokioFlavour};
 
 /// Longer than anything takes on a loaded machine.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 type Place = (PathBuf, u32);
 

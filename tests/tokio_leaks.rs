@@ -83,6 +83,29 @@ fn wrong(report: &Value) -> Vec<String> {
         }
     }
     wrong.extend(missing.into_iter().map(|bug| format!("{bug:?} is missing")));
+    wrong.extend(wrong_notes(report));
+    wrong
+}
+
+/// What is wrong with what is no finding about tasks that wait. It takes several readings, too.
+fn wrong_notes(report: &Value) -> Vec<String> {
+    let named =
+        |rule: &str, function: &str| named_by(report, rule).iter().any(|name| name.contains(function));
+    let mut wrong = Vec::new();
+    for (rule, other, function) in [
+        ("hot-loops", "blocked-workers", "bugs::never_yields"),
+        ("blocked-workers", "hot-loops", "bugs::blocks"),
+    ] {
+        let said = (named(rule, function), named(other, function));
+        if said != (true, false) {
+            wrong.push(format!("{function}: {said:?}: {:#}", report["scheduler"]));
+        }
+    }
+    let warnings = list(&report["last"]["warnings"]).iter().filter_map(Value::as_str);
+    let starved = warnings.filter(|warning| warning.contains("is starved: 3 jobs wait")).count();
+    if starved != 1 {
+        wrong.push(format!("{starved} pools are starved"));
+    }
     wrong
 }
 
@@ -114,23 +137,6 @@ fn planted_mistakes_are_found() {
     assert_eq!(holder["at"]["function"], "planted::bugs::keeps_lock::{async fn}", "{holder:#}");
     let crossed = list(&of("crosses")["holders"]);
     assert!(crossed.len() == 2 && crossed.iter().all(|holder| holder["deadlocked"] == true), "{crossed:#?}");
-
-    // What is no finding about tasks that wait.
-    let named =
-        |rule: &str, function: &str| named_by(&report, rule).iter().any(|name| name.contains(function));
-    for (rule, other, function) in [
-        ("hot-loops", "blocked-workers", "bugs::never_yields"),
-        ("blocked-workers", "hot-loops", "bugs::blocks"),
-    ] {
-        let said = (named(rule, function), named(other, function));
-        assert_eq!(said, (true, false), "{function}: {:#}", report["scheduler"]);
-    }
-    let warnings = list(&report["last"]["warnings"]).iter().filter_map(Value::as_str);
-    assert_eq!(
-        warnings.filter(|warning| warning.contains("is starved: 3 jobs wait")).count(),
-        1,
-        "{report:#}"
-    );
 }
 
 /// What looks like a mistake and is none.
@@ -145,15 +151,16 @@ fn a_healthy_program_has_no_findings() {
         finding["sureness"] == "suspect" && rules == BTreeSet::from(["growing"])
     };
     // A program that gets no CPU time looks stuck; not for ever longer, though.
-    let mut found = Vec::new();
+    let (mut found, mut blocked) = (Vec::new(), Vec::new());
     for seconds in WATCHES {
         let report = leaks(fixture.pid(), seconds, seconds / 2);
         assert!(report["tasks"].as_u64().unwrap() > 40, "{report:#}");
-        assert_eq!(named_by(&report, "blocked-workers"), Vec::<String>::new(), "{report:#}");
+        blocked = named_by(&report, "blocked-workers");
         found = list(&report["findings"]).iter().filter(|finding| !is_chance(finding)).cloned().collect();
-        if found.is_empty() {
+        if found.is_empty() && blocked.is_empty() {
             break;
         }
     }
     assert!(found.is_empty(), "{found:#?}");
+    assert_eq!(blocked, Vec::<String>::new());
 }

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, dead_code, reason = "a test may panic")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use loiter::code::{CodeBuilder, CodeTables};
@@ -18,8 +18,10 @@ use common::{BookedTask, TokioFixture, TokioFlavour};
 const MARK: u64 = 0x6964_2073_6920_6d65;
 /// As loiter itself has it.
 const STACK: u32 = 16 << 10;
-/// Samples of tasks that are looked at.
+/// Samples of tasks that are looked at, at least.
 const SAMPLES: usize = 1200;
+/// Of each of these kinds there are samples. Of what burns little ("nested") there may be none.
+const KINDS: [&str; 5] = ["blocking", "heavy", "light", "local", "middle"];
 
 /// A sample as it was taken.
 struct Taken {
@@ -51,8 +53,13 @@ impl Taken {
     }
 }
 
-/// Samples, each with what is said of it, until so many are of burning tasks.
-fn samples(pid: u32, wanted: usize) -> (Vec<(Taken, Option<Claim>)>, CodeTables) {
+/// Samples, each with what is said of it, until so many are of burning tasks, and some of each kind: on a busy machine, a
+/// thread may get no CPU for a while.
+fn samples(
+    pid: u32,
+    wanted: usize,
+    books: &BTreeMap<u64, BookedTask>,
+) -> (Vec<(Taken, Option<Claim>)>, CodeTables) {
     let target = process::open_pid(pid).unwrap();
     let found = runtimes::attach(target.as_ref()).unwrap();
     let mut attribution = found.runtimes[0].attribution(target.as_ref(), 0).unwrap().unwrap();
@@ -60,8 +67,9 @@ fn samples(pid: u32, wanted: usize) -> (Vec<(Taken, Option<Claim>)>, CodeTables)
     let options = SamplerOptions { rate_hz: 999, stack_bytes: STACK, ..SamplerOptions::default() };
     let mut sampler = Sampler::attach(pid, &options).unwrap();
     let mut all: Vec<(Taken, Option<Claim>)> = Vec::new();
-    let mut burning = 0;
-    while burning < wanted {
+    let (mut burning, mut kinds) = (0, BTreeSet::new());
+    let has_all = |kinds: &BTreeSet<String>| KINDS.iter().all(|kind| kinds.contains(*kind));
+    while burning < wanted || burning < 10 * wanted && !has_all(&kinds) {
         sampler.wait(Duration::from_millis(10));
         let mut batch = Vec::new();
         sampler.drain(&mut |record| {
@@ -75,7 +83,9 @@ fn samples(pid: u32, wanted: usize) -> (Vec<(Taken, Option<Claim>)>, CodeTables)
         let moments: Vec<_> = batch.iter().map(Taken::moment).collect();
         attribution.refresh(&moments, &mut code).unwrap();
         let claims: Vec<_> = moments.iter().map(|moment| attribution.whose(moment, &mut code)).collect();
-        burning += batch.iter().filter(|taken| taken.truth().is_some()).count();
+        let truths: Vec<u64> = batch.iter().filter_map(Taken::truth).collect();
+        burning += truths.len();
+        kinds.extend(truths.iter().map(|id| kind(books.get(id))));
         all.extend(batch.into_iter().zip(claims));
     }
     (all, code.finish())
@@ -91,8 +101,8 @@ fn kind(task: Option<&BookedTask>) -> String {
 
 fn check(version: &str, flavour: TokioFlavour) {
     let mut fixture = TokioFixture::start(version, flavour, &["burn"]);
-    let (samples, code) = samples(fixture.pid(), SAMPLES);
     let books = fixture.books();
+    let (samples, code) = samples(fixture.pid(), SAMPLES, &books);
     let mut counts = Counts::new();
     for (taken, claim) in &samples {
         let Some(truth) = taken.truth() else { continue };
@@ -131,8 +141,7 @@ fn check(version: &str, flavour: TokioFlavour) {
         }
         assert!(named * 100 >= all * 90, "{version} {flavour:?}: {kind}: {named} of {all}: {counts:?}");
     }
-    // Of what burns little ("nested") there may be no sample.
-    for kind in ["blocking", "heavy", "light", "local", "middle"] {
+    for kind in KINDS {
         assert!(counts.contains_key(kind), "{version} {flavour:?}: {kind}: {counts:?}");
     }
 }

@@ -79,14 +79,20 @@ fn a_signal_at_any_moment_leaves_the_old_file_or_the_new_one() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("in.loiter");
     file::save(&samples::many(20_000), &path).unwrap();
-    let begin = Instant::now();
-    assert!(loiter(directory.path(), &["convert", "in.loiter", "out.loiter"]).status().unwrap().success());
-    // How long it takes here, and a little more.
-    let takes = begin.elapsed().as_micros() as u64 * 5 / 4;
+    // How long it takes here, and a little more. It may have to wait for a CPU: the shortest of three counts.
+    let time = || {
+        let begin = Instant::now();
+        let converted = loiter(directory.path(), &["convert", "in.loiter", "out.loiter"]).status();
+        assert!(converted.unwrap().success());
+        begin.elapsed().as_micros() as u64 * 5 / 4
+    };
+    let takes = (0..3).map(|_| time()).min().unwrap();
     let mut random = Random(1);
     let (signals, mut ended) = (ending(), 0);
-    for (nth, out) in ["out.loiter", "out.pb.gz", "out.json", "out.txt"].iter().cycle().enumerate().take(200)
-    {
+    for (nth, out) in ["out.loiter", "out.pb.gz", "out.json", "out.txt"].iter().cycle().enumerate() {
+        if nth >= 200 && ended > 20 {
+            break;
+        }
         let out = &*format!("{nth}-{out}");
         if nth % 2 > 0 {
             fs::write(directory.path().join(out), "old").unwrap();
@@ -105,7 +111,6 @@ fn a_signal_at_any_moment_leaves_the_old_file_or_the_new_one() {
         assert!(hidden.is_empty(), "{out} {signal}: {hidden:?}");
         let _ = fs::remove_file(directory.path().join(out));
     }
-    assert!(ended > 20, "only {ended} were ended in time to tell");
 }
 
 #[test]

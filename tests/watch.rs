@@ -33,8 +33,7 @@ fn keys_and_screen() {
     let pid = fixture.pid().to_string();
     let mut terminal = Terminal::start(100, 30, directory.path(), &[&pid, "--interval", "100ms"]);
 
-    let screen = terminal.shows("● live 0.1 s");
-    assert!(screen.contains("1 Overview") && screen.contains("goroutines"), "{screen}");
+    terminal.shows_all(&["● live 0.1 s", "1 Overview", "goroutines"]);
     assert!(terminal.on_other_screen());
     terminal.shows("chan receive");
 
@@ -45,8 +44,7 @@ fn keys_and_screen() {
     terminal.press("\r");
     terminal.shows("FUNCTION  (50 goroutines of");
     terminal.press("\r");
-    let screen = terminal.shows("waits to send on channel");
-    assert!(screen.contains("parked.go:"), "{screen}");
+    terminal.shows_all(&["waits to send on channel", "parked.go:"]);
     // Back to the tasks, to the groups, and without the filter.
     terminal.press("\x1b");
     terminal.shows("FUNCTION  (50 goroutines of");
@@ -163,8 +161,7 @@ fn when_the_program_ends_the_last_picture_stays() {
     let scene = Scene::new();
     let mut terminal = scene.watch(&[]);
     kill(Pid::from_raw(scene.fixture.pid() as i32), Signal::SIGKILL).unwrap();
-    let screen = terminal.shows("this is the last reading");
-    assert!(screen.contains("■ ended") && screen.contains("goroutines"), "{screen}");
+    terminal.shows_all(&["this is the last reading", "■ ended", "goroutines"]);
     terminal.press("2");
     terminal.shows("fixtures/parked.");
     terminal.press("q");
@@ -238,6 +235,9 @@ fn recorded_and_replayed() {
         assert!(begin.elapsed() < PATIENCE, "{:?}", names());
         thread::sleep(Duration::from_millis(50));
     }
+    // loiter may be ended after it has written a reading, and before it has removed the oldest: no reading comes any more.
+    kill(Pid::from_raw(scene.fixture.pid() as i32), Signal::SIGKILL).unwrap();
+    terminal.shows("this is the last reading");
     terminal.press("q");
     assert!(terminal.wait().success());
     let kept = names();
@@ -250,8 +250,7 @@ fn recorded_and_replayed() {
     replay.press("{");
     replay.shows("◀ 1/5 ▶");
     replay.press("2]");
-    let screen = replay.shows("◀ 2/5 ▶");
-    assert!(screen.contains("UTC"), "{screen}");
+    replay.shows_all(&["◀ 2/5 ▶", "UTC"]);
     replay.shows("fixtures/parked.");
     replay.press("q");
     assert!(replay.wait().success());

@@ -69,7 +69,7 @@ pub use processes::{Candidate, candidate, pids, processes};
 pub(crate) use program::{beginning, begun};
 #[cfg(feature = "demo")]
 pub(crate) use sys::allow_readers;
-pub(crate) use sys::{Meeting, end_with_us, let_us_trace, meet_before_exec, monotonic_ns};
+pub(crate) use sys::{Meeting, end_with_us, let_us_trace, meet_before_exec, monotonic_ns, thread_cpu_time};
 #[cfg(feature = "cli")]
 pub(crate) use tracer::end_all_stops;
 #[cfg(feature = "cli")]

@@ -2,12 +2,11 @@
 
 use std::io;
 use std::os::unix::fs::MetadataExt;
-use std::sync::mpsc;
-use std::thread;
 use std::time::Duration;
 
 use super::proc::{self, Stat};
 use super::short_name::short_name;
+use super::slow_files::Answers;
 use super::{figures, permission, slow_files};
 
 /// A process that may turn out to be readable.
@@ -81,16 +80,14 @@ pub fn processes() -> io::Result<Vec<Candidate>> {
     let mut slow_files = PATIENCE[0];
     while at < candidates.len() {
         let pids: Vec<u32> = candidates.iter().skip(at).map(|candidate| candidate.pid).collect();
-        let (sender, receiver) = mpsc::channel();
-        // A thread that is stuck in the kernel is left behind.
-        thread::Builder::new().spawn(move || {
-            pids.iter().all(|&pid| sender.send(proc::command(pid).unwrap_or_default()).is_ok())
+        let commands = Answers::of(move |send| {
+            pids.iter().all(|&pid| send.send(proc::command(pid).unwrap_or_default()).is_ok());
         })?;
         for candidate in candidates.iter_mut().skip(at) {
             at += 1;
-            match receiver.recv_timeout(slow_files) {
-                Ok(command) => candidate.command = command,
-                Err(_) => {
+            match commands.next(slow_files) {
+                Some(command) => candidate.command = command,
+                None => {
                     slow_files = PATIENCE[1];
                     break;
                 }

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::time::Duration;
 
 use nix::errno::Errno;
 
@@ -90,6 +91,11 @@ pub(crate) fn monotonic_ns() -> u64 {
 /// CLOCK_BOOTTIME as this process sees it, nanoseconds: start times in /proc count from its zero.
 pub(super) fn boottime_ns() -> u64 {
     clock_ns(libc::CLOCK_BOOTTIME)
+}
+
+/// CPU time of the calling thread, which the load of the machine does not change.
+pub(crate) fn thread_cpu_time() -> Duration {
+    Duration::from_nanos(clock_ns(libc::CLOCK_THREAD_CPUTIME_ID))
 }
 
 fn clock_ns(clock: libc::clockid_t) -> u64 {

@@ -56,10 +56,11 @@ pub struct Claim {
 }
 
 impl Claim {
-    /// Whether its task or its labels are not known, which may be because the task has ended meanwhile.
+    /// Whether its task or its labels are not known, which may be because the task has ended meanwhile. Which of a
+    /// runtime's own tasks it was tells nobody anything.
     pub(crate) fn misses_something(&self) -> bool {
         match self.owner {
-            Owner::Task(task, _) => task.id.is_none() || !self.labels_known,
+            Owner::Task(task, _) => !task.system && (task.id.is_none() || !self.labels_known),
             Owner::Scheduler => false,
             Owner::Unknown => true,
         }

@@ -7,12 +7,14 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use loiter::import::{GoDump, GoProfile};
 use serde::Deserialize;
 use serde_json::Value;
 use tempfile::TempDir;
+
+use super::threads;
 
 /// Longer than anything takes on a loaded machine.
 const PATIENCE: Duration = Duration::from_secs(180);
@@ -88,7 +90,21 @@ impl Fixture {
         });
         let mut fixture = Fixture { child, stdin, lines, ready: Value::Null, dir };
         fixture.ready = fixture.answer("ready");
+        fixture.until_asleep();
         fixture
+    }
+
+    /// Waits until all threads of a program that is at rest sleep in the kernel. What it has said comes a little before
+    /// that, and a thread may get no CPU just then: to the runtime it is in a system call already.
+    fn until_asleep(&self) {
+        let began = Instant::now();
+        let moves = |(_, state): &(u32, char)| matches!(state, 'R' | 'D');
+        while self.ready["rest"].as_bool() == Some(true)
+            && threads::states(self.pid()).iter().any(moves)
+            && began.elapsed() < PATIENCE
+        {
+            thread::sleep(Duration::from_millis(1));
+        }
     }
 
     /// Its pid.
@@ -105,7 +121,9 @@ impl Fixture {
     pub fn ask(&mut self, question: &str) -> Value {
         let stdin = self.stdin.as_mut().expect("stdin is open");
         writeln!(stdin, "{question}").unwrap_or_else(|e| panic!("the fixture has ended: {e}"));
-        self.answer(question)
+        let answer = self.answer(question);
+        self.until_asleep();
+        answer
     }
 
     fn answer(&mut self, question: &str) -> Value {

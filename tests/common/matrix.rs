@@ -34,6 +34,8 @@ macro_rules! version_names {
 ///   ignored unless `LOITER_MATRIX=full scripts/test` asks for them. Together they run each pair once: the
 ///   full tests leave out what the quick ones did.
 /// - `matrix!(name, check, newest: [...], full: [...])`: the same, but the quick flavours for the newest only.
+/// - `matrix!(name, check, quick: [...], spread: [...])`: the same as `full`, but the versions between the oldest and the
+///   newest share the flavours, two at most for each in turn: see [`share`].
 /// - `matrix!(name, check, quick: [...])`: the quick part only.
 /// - `matrix!(name, check)`: `check(version)`, with the oldest and the newest as the quick part.
 macro_rules! matrix {
@@ -115,6 +117,32 @@ macro_rules! make_tests {
     };
     (
         [$old:ident = $oldest:literal] [$($mid:ident = $between:literal),*] [$new:ident = $newest:literal]
+        { $(#[$about:meta])* $name:ident, $check:path, quick: $quick:tt, spread: $spread:tt }
+    ) => {
+        $(#[$about])*
+        mod $name {
+            use super::*;
+
+            $crate::common::matrix::one_test!($old, $oldest, $check, $quick, but: []);
+            $crate::common::matrix::one_test!($new, $newest, $check, $quick, but: []);
+
+            mod full {
+                use super::*;
+
+                $crate::common::matrix::one_test!(
+                    #[ignore = "needs LOITER_MATRIX=full"] $old, $oldest, $check, $spread, but: $quick
+                );
+                $(
+                    $crate::common::matrix::shared_test!($mid, $between, $check, $spread);
+                )*
+                $crate::common::matrix::one_test!(
+                    #[ignore = "needs LOITER_MATRIX=full"] $new, $newest, $check, $spread, but: $quick
+                );
+            }
+        }
+    };
+    (
+        [$old:ident = $oldest:literal] [$($mid:ident = $between:literal),*] [$new:ident = $newest:literal]
         { $(#[$about:meta])* $name:ident, $check:path, newest: $quick:tt, full: $full:tt }
     ) => {
         $(#[$about])*
@@ -158,7 +186,31 @@ macro_rules! one_test {
     };
 }
 
-pub(crate) use {make_tests, matrix, one_test, version_names, with_go_versions};
+/// A version with its share of these flavours.
+macro_rules! shared_test {
+    ($name:ident, $version:literal, $check:path, [$($flavour:ident),*]) => {
+        #[test]
+        #[ignore = "needs LOITER_MATRIX=full"]
+        fn $name() {
+            let flavours = [$($crate::common::Flavour::$flavour),*];
+            let share = $crate::common::matrix::share($version, &flavours);
+            $crate::common::matrix::each(&share, &[], |flavour| $check($version, flavour));
+        }
+    };
+}
+
+pub(crate) use {make_tests, matrix, one_test, shared_test, version_names, with_go_versions};
+
+/// The share that a version has of flavours: two of them at most, so that each flavour is tested with some versions and
+/// each version with some flavours. All of them if `LOITER_GO` is `all`.
+pub fn share<T: Copy>(version: &str, flavours: &[T]) -> Vec<T> {
+    if std::env::var("LOITER_GO").is_ok_and(|value| value == "all") {
+        return flavours.to_vec();
+    }
+    let turn = super::GO_VERSIONS.iter().position(|other| *other == version).expect("a version of the list");
+    let count = flavours.len().div_ceil(2).min(2);
+    (0..count).map(|nth| flavours[(count * turn + nth) % flavours.len()]).collect()
+}
 
 /// Checks each flavour that is not done elsewhere. It goes on after a failure, so that one run shows all that
 /// are wrong.

@@ -13,7 +13,8 @@ use crate::{gate, newest};
 /// Runs a program that grows for so long, and ends it with a signal. Returns its status and what was said.
 fn grow(options: &[&str], signal: Signal, time: Duration) -> (ExitStatus, String) {
     let mut options = options.to_vec();
-    options.push("--watch=50ms");
+    // Its goroutines end before it does, and may need a while for that: then they are not left.
+    options.extend(["--watch=50ms", "--settle=60s"]);
     let mut command = gate(&options, &newest(), &["grow", "0"]);
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut line = String::new();

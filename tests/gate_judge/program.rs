@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use loiter::process;
 use loiter::runtimes::{self, ReadOptions};
@@ -84,8 +85,10 @@ impl Drop for Held {
 fn build(version: &str, flags: &[&str]) -> PathBuf {
     let toolchain = Toolchain::get(version);
     let cache = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/fixtures");
-    let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
-    let binary = directory.join(format!("gate-{}-{version}{}.test", std::process::id(), flags.join("")));
+    // Tests in other threads build the same, and run what they have built.
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    let (directory, number) = (PathBuf::from(env!("CARGO_TARGET_TMPDIR")), NUMBER.fetch_add(1, Relaxed));
+    let binary = directory.join(format!("gate-{}-{number}-{version}.test", std::process::id()));
     let output = Command::new(&toolchain.go)
         .args(["test", "-c", "-o"])
         .arg(&binary)

@@ -186,7 +186,9 @@ fn sleeping_and_for_how_long() {
     let (call, tid) = call_in("clock_nanosleep", || std::thread::sleep(Duration::from_secs(1000)));
     assert!(matches!(what(&call), Awaited::Time(Until::For(1..=1_000_000_000_000))), "{:?}", what(&call));
     let target = ourselves();
-    until("a second", || begin.elapsed() > Duration::from_secs(1));
+    // It sleeps now, at the latest.
+    let sleeps = Instant::now();
+    until("a second", || sleeps.elapsed() > Duration::from_secs(1));
     let age = || match target.call_of(tid).expect("it sleeps").age {
         Age::AtLeast(ns) => Some(Duration::from_nanos(ns)),
         Age::Exactly(_) => panic!("that cannot be known"),

@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::AsRawFd;
 
-use loiter::snapshot::{DescriptorKind, Endpoint, OtherEnd, Protocol, SocketState};
+use loiter::snapshot::{DescriptorKind, Endpoint, OtherEnd, Protocol, Socket, SocketState};
 
 use crate::support::{Line, file, look, number, other_end, our_ends, owned, socket, ss, until};
 
@@ -39,9 +39,19 @@ fn same_address(text: &str, endpoint: &Endpoint) -> bool {
 }
 
 fn same_as_ss(fd: &impl AsRawFd, flags: &str) {
-    let (descriptor, socket) = (look(fd), socket(fd));
-    let Line { state, receive_queue, send_queue, local, peer } =
-        ss(flags, descriptor.file.expect("a socket has an inode").inode);
+    let descriptor = look(fd);
+    let inode = descriptor.file.expect("a socket has an inode").inode;
+    let mut found = None;
+    // The kernel may still move bytes, and timers of its own: what changed meanwhile is not compared.
+    until("a socket that rests", || {
+        let (before, line, after) = (socket(fd), ss(flags, inode), socket(fd));
+        let facts = |socket: &Socket| (socket.state, socket.receive_queue, socket.send_queue);
+        let rests = facts(&before) == facts(&after);
+        found = Some((after, line));
+        rests
+    });
+    let (socket, line) = found.expect("it was looked at");
+    let Line { state, receive_queue, send_queue, local, peer } = line;
     let states = [
         ("ESTAB", SocketState::Established),
         ("LISTEN", SocketState::Listen),
@@ -68,6 +78,8 @@ fn a_connection_and_both_of_its_ends() {
     for (at, to) in WAYS {
         let (listener, address) = listen(at, to);
         let mut client = TcpStream::connect(address).expect("it listens");
+        // The kernel may finish the other side of it later.
+        until("the connection", || socket(&listener).receive_queue == Some(1));
         let listening = socket(&listener);
         assert_eq!((listening.protocol, listening.state), (Protocol::Tcp, SocketState::Listen));
         assert_eq!(
@@ -263,6 +275,7 @@ fn a_full_backlog() {
     }
     let connecting = || clients.iter().rfind(|client| socket(*client).state == SocketState::SynSent);
     until("a connection that waits for room", || connecting().is_some());
+    until("a full queue", || socket(&listener).receive_queue == Some(2));
     let waiting = connecting().expect("there is one");
     same_as_ss(waiting, "-tane");
     let full = socket(&listener);

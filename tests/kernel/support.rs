@@ -61,7 +61,7 @@ pub(crate) fn our_ends(file: FileId) -> Vec<(u32, bool, bool)> {
 }
 
 /// Waits until something is so.
-pub(crate) fn until(what: &str, is_so: impl Fn() -> bool) {
+pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     let begin = Instant::now();
     while !is_so() {
         assert!(begin.elapsed() < LONG, "{what} does not happen");

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -50,10 +51,11 @@ static void *make(void *unused) {
     return unused;
 }
 
-// Sleeps in the kernel, not to be interrupted, while the child lives.
+// Sleeps in the kernel, not to be interrupted, while the child lives: until a test ends it.
 static void *wait_for_child(void *unused) {
     if (vfork() == 0) {
-        usleep(2500000);
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        sleep(600);
         _exit(0);
     }
     for (;;) {

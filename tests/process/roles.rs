@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use loiter::process::{self, TargetError};
 
-use crate::support::{LONG, Process};
+use crate::support::{LONG, Process, frozen_for};
 
 const ROLE: &str = "LOITER_TEST_ROLE";
 
@@ -61,7 +61,7 @@ fn plays_a_role() {
         }
         "freeze-shortly" => {
             let target = process::open_pid(pid).expect("it can be opened");
-            let frozen = target.freeze(Duration::from_secs(1)).expect("it can be frozen");
+            let frozen = frozen_for(target.as_ref(), Duration::from_secs(1));
             say("frozen");
             std::thread::sleep(Duration::from_secs(2));
             say_error(&frozen.release().expect_err("its time is over"));

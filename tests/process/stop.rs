@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 use loiter::process::{self, Target, TargetError, supervised};
 
 use crate::roles::play;
-use crate::support::{LONG, counter, eventually, global, is_running, is_still, program, start};
+use crate::support::{
+    LONG, Process, counter, eventually, frozen_for, global, is_running, is_still, program, start, stopped,
+};
 
 fn states(target: &dyn Target) -> Vec<char> {
     let pid = target.info().pid.expect("a process has one");
@@ -21,16 +23,14 @@ fn one_thread_at_a_time() {
     let target = process.open();
     for _ in 0..100 {
         for tid in target.threads().expect("threads") {
-            let mut seen = 0;
+            let mut seen = Vec::new();
             let with = &mut |registers: &loiter::process::Registers| {
-                seen += 1;
-                assert_eq!(process.state(tid), 't');
-                assert!(target.read_u64(registers.sp).is_ok(), "{registers:x?}");
-                assert_ne!(registers.tls, 0);
+                seen.push((process.state(tid), target.read_u64(registers.sp).is_ok(), registers.tls != 0));
             };
-            let held = target.with_stopped_thread(tid, with).expect("it stops");
+            let held = stopped(target.as_ref(), tid, with);
             assert!(held > Duration::ZERO && held < Duration::from_secs(5), "{held:?}");
-            assert_eq!(seen, 1);
+            // Only the last time counts: a stop that comes too late on a busy machine is tried again.
+            assert_eq!(seen.pop(), Some(('t', true, true)));
             assert_ne!(process.state(tid), 't');
         }
     }
@@ -57,9 +57,12 @@ fn everything_stands_while_it_is_frozen() {
     let process = start(program(), &["spin", "make"]);
     let target = process.open();
     for _ in 0..30 {
+        let begun = Instant::now();
         let frozen = target.freeze(LONG).expect("it freezes");
+        // One that was about to end may still be in the list.
+        let all_stopped = || states(target.as_ref()).iter().all(|&state| state == 't');
+        eventually("all threads are stopped", all_stopped);
         let threads = target.threads().expect("threads");
-        assert!(states(target.as_ref()).iter().all(|&state| state == 't'), "{:?}", states(target.as_ref()));
         let made = counter(target.as_ref(), "made");
         std::thread::sleep(Duration::from_millis(5));
         assert!(is_still(target.as_ref()));
@@ -71,7 +74,7 @@ fn everything_stands_while_it_is_frozen() {
         }
         assert!(target.freeze(LONG).is_err(), "once is enough");
         let pause = frozen.release().expect("it was held until now");
-        assert!(pause > Duration::from_millis(55) && pause < Duration::from_secs(20), "{pause:?}");
+        assert!(pause > Duration::from_millis(55) && pause <= begun.elapsed(), "{pause:?}");
         let made = counter(target.as_ref(), "made");
         eventually("it makes threads again", || counter(target.as_ref(), "made") > made);
     }
@@ -84,11 +87,23 @@ fn killed_while_it_holds_the_target() {
     let process = start(program(), &["spin", "make"]);
     let target = process.open();
     for role in ["freeze", "hold"] {
+        let mut late = 0;
         for _ in 0..5 {
-            let (mut holder, mut said) = play(role, process.pid());
-            assert!(said.any(|line| line == "frozen" || line == "held"));
-            assert_eq!(is_still(target.as_ref()), role == "freeze");
-            assert!(states(target.as_ref()).contains(&'t'));
+            let (mut holder, _said) = loop {
+                let (holder, mut said) = play(role, process.pid());
+                assert!(said.any(|line| line == "frozen" || line == "held"));
+                if states(target.as_ref()).contains(&'t') {
+                    break (holder, said);
+                }
+                // A single thread is held for a short time only: a busy machine may look too late.
+                late += 1;
+                assert!(role == "hold" && late < 20, "nothing is stopped");
+            };
+            if role == "freeze" {
+                assert!(is_still(target.as_ref()));
+            } else {
+                assert!(is_running(target.as_ref()));
+            }
             holder.kill();
             assert!(is_running(target.as_ref()));
             eventually("nothing is stopped", || !states(target.as_ref()).contains(&'t'));
@@ -131,7 +146,7 @@ fn no_signal_is_lost() {
         while !sender.is_finished() {
             drop(target.freeze(LONG).expect("it freezes"));
             for tid in target.threads().expect("threads") {
-                target.with_stopped_thread(tid, &mut |_| ()).expect("it stops");
+                stopped(target.as_ref(), tid, &mut |_| ());
             }
         }
     });
@@ -149,9 +164,7 @@ fn a_stopped_process_stays_stopped() {
         process.signal(libc::SIGSTOP);
         eventually("it has stopped", all_stopped);
         for &tid in &threads {
-            target
-                .with_stopped_thread(tid, &mut |registers| assert_ne!(registers.pc, 0))
-                .expect("it is looked at");
+            stopped(target.as_ref(), tid, &mut |registers| assert_ne!(registers.pc, 0));
         }
         drop(target.freeze(LONG).expect("it freezes"));
         eventually("it is stopped as before", all_stopped);
@@ -175,20 +188,40 @@ fn stopped_by_a_signal_while_frozen() {
     assert!(is_running(target.as_ref()));
 }
 
+/// The child that a thread waits for in the kernel.
+fn child_of(pid: u32, tid: u32) -> Option<u32> {
+    let children = std::fs::read_to_string(format!("/proc/{pid}/task/{tid}/children")).ok()?;
+    children.split_whitespace().next()?.parse().ok()
+}
+
+/// The thread that sleeps in the kernel until its child ends, and that child.
+fn stuck_thread(process: &Process, target: &dyn Target) -> (u32, u32) {
+    let mut found = None;
+    eventually("a thread sleeps in the kernel", || {
+        let threads = target.threads().expect("threads").into_iter();
+        let mut sleeping = threads.filter(|&tid| process.state(tid) == 'D');
+        found = sleeping.find_map(|tid| Some((tid, child_of(process.pid(), tid)?)));
+        found.is_some()
+    });
+    found.expect("found")
+}
+
 #[test]
 fn a_thread_that_cannot_be_stopped() {
     let process = start(program(), &["vfork", "spin"]);
     let target = process.open();
-    let sleeps = |tid: &u32| process.state(*tid) == 'D';
-    let mut stuck = None;
-    eventually("a thread sleeps in the kernel", || {
-        stuck = target.threads().expect("threads").into_iter().find(sleeps);
-        stuck.is_some()
-    });
+    let (stuck, child) = stuck_thread(&process, target.as_ref());
     let begun = Instant::now();
-    let error = target.with_stopped_thread(stuck.expect("found"), &mut |_| ()).expect_err("it does not stop");
-    assert!(begun.elapsed() < Duration::from_millis(2200), "{:?}", begun.elapsed());
+    let error = loop {
+        let error = target.with_stopped_thread(stuck, &mut |_| ()).expect_err("it does not stop");
+        // A busy machine may need all of the time that there is for a stop.
+        if !matches!(error, TargetError::LetGo { .. }) {
+            break error;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(60), "{error}");
+    };
     assert!(error.to_string().contains("did not stop within 1000 ms"), "{error}");
+    signal(child, libc::SIGKILL);
     // It must not stop later either, when it comes back from the kernel and nobody looks.
     eventually("it goes on", || counter(target.as_ref(), "released") > 10);
     assert!(is_running(target.as_ref()));
@@ -198,12 +231,11 @@ fn a_thread_that_cannot_be_stopped() {
 fn frozen_with_a_thread_that_cannot_be_stopped() {
     let process = start(program(), &["vfork", "spin"]);
     let target = process.open();
-    let sleeping = || target.threads().expect("threads").into_iter().find(|&tid| process.state(tid) == 'D');
-    eventually("a thread sleeps in the kernel", || sleeping().is_some());
-    let stuck = sleeping().expect("found");
+    let (stuck, child) = stuck_thread(&process, target.as_ref());
     let frozen = target.freeze(LONG).expect("it freezes all the same");
     assert!(is_still(target.as_ref()));
     assert!(target.with_stopped_thread(stuck, &mut |_| ()).is_err(), "its registers are not known");
+    signal(child, libc::SIGKILL);
     eventually("it comes back, and stops before it does anything", || process.state(stuck) == 't');
     assert_eq!(counter(target.as_ref(), "released"), 0);
     frozen.release().expect("it was held until now");
@@ -245,7 +277,7 @@ fn a_freeze_ends_in_time() {
     let process = start(program(), &["spin", "make"]);
     let target = process.open();
     for _ in 0..3 {
-        let frozen = target.freeze(SHORT).expect("it freezes");
+        let frozen = frozen_for(target.as_ref(), SHORT);
         let tid = target.threads().expect("threads")[0];
         eventually("it is let go while the guard is still there", || tracer(process.pid()).is_none());
         assert!(is_running(target.as_ref()));
@@ -266,12 +298,22 @@ fn a_thread_is_let_go_in_time() {
     let process = start(program(), &["spin"]);
     let target = process.open();
     let tid = target.threads().expect("threads")[1];
-    let error = target
-        .with_stopped_thread(tid, &mut |_| {
-            assert_eq!(process.state(tid), 't');
-            eventually("it is let go while it is looked at", || process.state(tid) != 't');
-        })
-        .expect_err("what was found is worthless");
+    let mut late = 0;
+    let error = loop {
+        let mut was_held = false;
+        let error = target
+            .with_stopped_thread(tid, &mut |_| {
+                was_held = process.state(tid) == 't';
+                eventually("it is let go while it is looked at", || process.state(tid) != 't');
+            })
+            .expect_err("what was found is worthless");
+        if was_held {
+            break error;
+        }
+        // A busy machine may look when the time is over already.
+        late += 1;
+        assert!(late < 20, "{error:?}");
+    };
     assert!(matches!(error, TargetError::LetGo { .. }), "{error:?}");
     assert!(is_running(target.as_ref()));
     target.with_stopped_thread(tid, &mut |_| ()).expect("it can be stopped again");
@@ -297,11 +339,21 @@ fn job_control_waits_until_the_target_is_let_go() {
     let process = start(program(), &["spin"]);
     let target = process.open();
     for stop in [libc::SIGTSTP, libc::SIGTTIN, libc::SIGTTOU] {
-        let (holder, mut said) = play("freeze-and-release", process.pid());
-        assert!(said.any(|line| line == "frozen"));
-        holder.signal(stop);
-        // It goes on to the end of the freeze, which it was told to wait for, and stops then.
-        eventually("it stops when nothing is held", || holder.state(holder.pid()) == 'T');
+        let mut late = 0;
+        let (holder, mut said) = loop {
+            let (holder, mut said) = play("freeze-and-release", process.pid());
+            assert!(said.any(|line| line == "frozen"));
+            holder.signal(stop);
+            // It goes on to the end of the freeze, which it was told to wait for, and stops then.
+            let state = || holder.state(holder.pid());
+            eventually("it stops when nothing is held", || matches!(state(), 'T' | 'Z'));
+            if state() == 'T' {
+                break (holder, said);
+            }
+            // A busy machine may send the signal when the holder has ended already.
+            late += 1;
+            assert!(late < 20, "it does not stop");
+        };
         assert_eq!(tracer(process.pid()), None);
         assert!(is_running(target.as_ref()));
         holder.signal(libc::SIGCONT);
@@ -326,8 +378,17 @@ fn somebody_ends_the_tracer() {
 fn somebody_stops_the_tracer() {
     let process = start(program(), &["spin"]);
     let target = process.open();
-    let frozen = target.freeze(SHORT).expect("it freezes");
-    signal(tracer(process.pid()).expect("it is traced"), libc::SIGSTOP);
+    let mut late = 0;
+    let (frozen, its_tracer) = loop {
+        let frozen = frozen_for(target.as_ref(), Duration::from_secs(2));
+        if let Some(tracer) = tracer(process.pid()) {
+            break (frozen, tracer);
+        }
+        // A busy machine may look when it has been let go already.
+        late += 1;
+        assert!(late < 20, "it is not traced");
+    };
+    signal(its_tracer, libc::SIGSTOP);
     eventually("the kernel ends it", || tracer(process.pid()).is_none());
     assert!(is_running(target.as_ref()));
     assert!(matches!(frozen.release(), Err(TargetError::LetGo { .. })));
@@ -423,7 +484,7 @@ fn a_page_that_does_not_come_while_it_is_frozen() {
     let target = process.open();
     let page = counter(target.as_ref(), "lazy");
     let frozen_read = move |target: &dyn Target| {
-        let frozen = target.freeze(Duration::from_secs(1))?;
+        let frozen = target.freeze(Duration::from_secs(2))?;
         let word = target.read_u64(page);
         frozen.release()?;
         word
@@ -431,7 +492,7 @@ fn a_page_that_does_not_come_while_it_is_frozen() {
     let error = supervised(target.as_ref(), None, frozen_read).expect_err("the page does not come");
     assert!(matches!(&error, TargetError::LetGo { reading: Some(_), .. }), "{error:?}");
     assert!(error.to_string().contains(&format!("reading address {page:#x}")), "{error}");
-    assert_eq!(tracer(process.pid()), None);
+    eventually("nothing is held", || tracer(process.pid()).is_none());
     process.signal(libc::SIGUSR2);
     eventually("it answers again", || process::open_pid(process.pid()).is_ok());
     assert!(is_running(target.as_ref()));

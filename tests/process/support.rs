@@ -5,10 +5,13 @@ use std::process::{Child, Command};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use loiter::process::{self, Image, Target};
+use loiter::process::{self, Frozen, HoldTime, Image, Target, TargetError, WithRegisters};
 
 /// Longer than any test holds anything.
 pub(crate) const LONG: Duration = Duration::from_secs(600);
+
+/// Longer than anything takes on a loaded machine.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A process that is killed in the end.
 pub(crate) struct Process(pub(crate) Child);
@@ -58,6 +61,8 @@ pub(crate) fn folder() -> &'static Path {
     FOLDER.get_or_init(|| {
         let all = Path::new(env!("CARGO_TARGET_TMPDIR")).join("target-tests");
         let own = all.join(std::process::id().to_string());
+        // An earlier process may have had this pid.
+        let _ = std::fs::remove_dir_all(&own);
         std::fs::create_dir_all(&own).expect("a folder");
         for old in std::fs::read_dir(&all).expect("ours").filter_map(Result::ok) {
             if !Path::new("/proc").join(old.file_name()).exists() {
@@ -121,8 +126,35 @@ pub(crate) fn counter(target: &dyn Target, name: &str) -> u64 {
 pub(crate) fn eventually(what: &str, mut is_true: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !is_true() {
-        assert!(begun.elapsed() < Duration::from_secs(20), "never: {what}");
+        assert!(begun.elapsed() < PATIENCE, "never: {what}");
         std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// Whether a stop failed only because a thread, or loiter, got no CPU for as long as loiter waits.
+fn is_late(error: &TargetError) -> bool {
+    matches!(error, TargetError::LetGo { .. }) || error.to_string().contains("did not stop within")
+}
+
+/// Stops a thread, once more as long as a busy machine lets loiter do so too late. `with` may be called each time.
+pub(crate) fn stopped(target: &dyn Target, tid: u32, with: &mut WithRegisters<'_>) -> HoldTime {
+    let begun = Instant::now();
+    loop {
+        match target.with_stopped_thread(tid, &mut *with) {
+            Ok(held) => return held,
+            Err(error) => assert!(is_late(&error) && begun.elapsed() < PATIENCE, "it stops: {error}"),
+        }
+    }
+}
+
+/// Freezes a process for a short time, once more as long as a busy machine needs longer than that to freeze it.
+pub(crate) fn frozen_for(target: &dyn Target, limit: Duration) -> Frozen {
+    let begun = Instant::now();
+    loop {
+        match target.freeze(limit) {
+            Ok(frozen) => return frozen,
+            Err(error) => assert!(is_late(&error) && begun.elapsed() < PATIENCE, "it freezes: {error}"),
+        }
     }
 }
 
@@ -133,7 +165,7 @@ pub(crate) fn is_running(target: &dyn Target) -> bool {
     let before = read();
     let begun = Instant::now();
     // Long enough to be given a CPU on a busy machine; a frozen one never is.
-    while begun.elapsed() < Duration::from_secs(5) {
+    while begun.elapsed() < PATIENCE {
         if read() != before {
             return true;
         }

@@ -28,6 +28,12 @@ fn times(pid: u32) -> BTreeMap<u32, (ThreadTime, (u64, u64))> {
     tids(pid).into_iter().map(|tid| (tid, (ThreadTime::of(pid, tid).unwrap(), switches(pid, tid)))).collect()
 }
 
+/// Is the thread asleep? One that waits for a CPU has not run for a while either.
+fn sleeps(pid: u32, tid: u32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/task/{tid}/stat")).unwrap();
+    stat.rsplit(") ").next().unwrap().starts_with('S')
+}
+
 /// Waits until no thread has run for a while: all of them wait.
 fn settle(pid: u32) {
     let mut last = times(pid);
@@ -35,7 +41,8 @@ fn settle(pid: u32) {
     while quiet < 5 {
         std::thread::sleep(std::time::Duration::from_millis(20));
         let now = times(pid);
-        quiet = if now == last { quiet + 1 } else { 0 };
+        let is_quiet = now == last && now.keys().all(|&tid| sleeps(pid, tid));
+        quiet = if is_quiet { quiet + 1 } else { 0 };
         last = now;
     }
 }

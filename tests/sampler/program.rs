@@ -33,7 +33,14 @@ impl Program {
     pub(crate) fn start_at(path: &Path, arguments: &[&str]) -> Program {
         let mut command = Command::new(path);
         command.args(arguments);
-        Program::run(command)
+        let program = Program::run(command);
+        // Its first thread is about to wait for a line when it says that it is ready.
+        let stat =
+            || std::fs::read_to_string(format!("/proc/{0}/task/{0}/stat", program.pid())).expect("it runs");
+        while !stat().contains(") S ") {
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+        program
     }
 
     /// Starts whatever says "ready" in the end.

@@ -108,6 +108,11 @@ impl Terminal {
         self.until(text, |screen| screen.contains(text))
     }
 
+    /// Waits until all of these are there: what is written may come in pieces.
+    pub fn shows_all(&mut self, texts: &[&str]) -> String {
+        self.until(&texts.join(" and "), |screen| texts.iter().all(|text| screen.contains(text)))
+    }
+
     /// The same after the end.
     pub fn until_text(&self, text: &str) {
         let begin = Instant::now();
@@ -140,8 +145,15 @@ impl Terminal {
     /// The terminal is as a shell expects it.
     pub fn assert_restored(&self) {
         let begin = Instant::now();
-        // What was written last may still be on its way to the screen.
-        while self.on_other_screen() && begin.elapsed() < PATIENCE {
+        // What was written last may still be on its way to the screen, or a part of it.
+        let is_restored = || {
+            let screen = self.screen.lock().unwrap();
+            let screen = screen.screen();
+            let (other, hidden, paste) =
+                (screen.alternate_screen(), screen.hide_cursor(), screen.bracketed_paste());
+            !other && !hidden && !paste && screen.mouse_protocol_mode() == vt100::MouseProtocolMode::None
+        };
+        while !is_restored() && begin.elapsed() < PATIENCE {
             thread::sleep(Duration::from_millis(10));
         }
         let screen = self.screen.lock().unwrap();

@@ -3,7 +3,8 @@
 //! [`trace`] unwinds a moment, [`elsewhere`] what is not Go code. [`evidence`] holds what the moment proves: by the g
 //! register, the stack that the thread is on, the chain out of the system stack, the goroutine that `asmcgocall` saved.
 //! [`goroutines`] knows which goroutine used a struct at what time, and where its stack was; [`runs`] says what two
-//! readings prove of the time between them, [`collector`] whether stacks may have been moved back and forth.
+//! readings prove of the time between them, [`collector`] whether stacks may have been moved back and forth. [`spared`] keeps
+//! readings of everything seldom.
 //! [`texts`] reads what labels say. [`threads`] finds the Ms of threads. [`chain`] and [`calls`] follow the kernel's chain
 //! of frame pointers where the copied stack ends; [`foreign`] reads the callers of C that has no such chain. [`blocked`]
 //! reads threads that do not run.
@@ -19,6 +20,7 @@ mod evidence;
 mod foreign;
 mod goroutines;
 mod runs;
+mod spared;
 mod texts;
 mod threads;
 mod trace;

@@ -195,9 +195,10 @@ impl Drain {
     }
 
     /// A batch was looked at, in this way: see [`Looks::done`].
-    pub(super) fn looked(&mut self, batch: Batch, is_urgent: bool, has_missed: bool) {
+    pub(super) fn looked(&mut self, batch: Batch, is_urgent: bool, missed: u64) {
+        let samples = batch.samples.len();
         self.shared.source().give_back(batch);
-        self.looks.done(is_urgent, has_missed);
+        self.looks.done(is_urgent, samples, missed);
     }
 
     /// What was sampled next. Waits a while for something; if nothing comes the batch is empty.

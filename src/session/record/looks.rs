@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use nix::time::{ClockId, clock_gettime};
+use crate::process::thread_cpu_time;
 
 /// Samples are looked at this often at most. The sooner, the more is known: a goroutine's struct is used again for another
 /// one after its end, and what was read before and after a sample counts for the time between only.
@@ -11,6 +11,12 @@ pub(super) const SOON: Duration = Duration::from_millis(10);
 const LATE: Duration = Duration::from_millis(40);
 /// While nothing was missed for this long, looks may be late.
 const CALM: Duration = Duration::from_secs(3);
+/// They may be late as well while less than this share of the samples misses something: a garbage collector moves a stack
+/// now and then, whenever it is looked at.
+const FEW: f64 = 0.02;
+/// Shares are of about this many of the last looks, and of so many samples at least.
+const WINDOW: f64 = 64.0;
+const ENOUGH: f64 = 100.0;
 /// Of a core's time, looks take this share at most, unless those that come late take more. It is that for
 /// [`USUAL_HZ`] samples a second of a thread; more samples may cost more.
 const SHARE: f64 = 0.007;
@@ -29,13 +35,22 @@ pub(super) struct Looks {
     is_urgent: bool,
     /// When something was missed last.
     missed: Instant,
+    /// Samples of the last looks, and how many of them missed something; the older the look, the less it counts.
+    lately: (f64, f64),
 }
 
 impl Looks {
     /// The beginning of a recording. `rate_hz`: samples of a thread that runs in a second.
     pub(super) fn new(rate_hz: u32) -> Looks {
         let share = SHARE * f64::from(rate_hz.max(USUAL_HZ)) / f64::from(USUAL_HZ);
-        Looks { share, spent: spent(), cost: Duration::ZERO, is_urgent: true, missed: Instant::now() }
+        Looks {
+            share,
+            spent: thread_cpu_time(),
+            cost: Duration::ZERO,
+            is_urgent: true,
+            missed: Instant::now(),
+            lately: (0.0, 0.0),
+        }
     }
 
     /// How long to wait for samples before the next look.
@@ -43,31 +58,30 @@ impl Looks {
         if self.is_urgent {
             return SOON;
         }
-        if self.missed.elapsed() >= CALM {
+        let (samples, missed) = self.lately;
+        if self.missed.elapsed() >= CALM || (samples >= ENOUGH && missed < FEW * samples) {
             return LATE;
         }
         self.cost.div_f64(self.share).clamp(SOON, LATE)
     }
 
-    /// A look is over. `is_urgent`: the next one must come soon, whatever it costs. `has_missed`: something would have been
-    /// known if this one had come sooner.
-    pub(super) fn done(&mut self, is_urgent: bool, has_missed: bool) {
+    /// A look is over. `is_urgent`: the next one must come soon, whatever it costs. `missed`: of how many of its `samples`
+    /// more would have been known if it had come sooner.
+    pub(super) fn done(&mut self, is_urgent: bool, samples: usize, missed: u64) {
         self.is_urgent = is_urgent;
-        if has_missed {
+        if missed > 0 {
             self.missed = Instant::now();
         }
-        let now = spent();
+        let (before, missed_before) = self.lately;
+        let fade = 1.0 - 1.0 / WINDOW;
+        self.lately = (before * fade + samples as f64, missed_before * fade + missed as f64);
+        let now = thread_cpu_time();
         let cost = now.saturating_sub(self.spent);
         self.spent = now;
         // A look that takes very long, because something is read for the first time, says little of the others.
         let cost = cost.min(LATE.mul_f64(2.0 * self.share));
         self.cost = self.cost - self.cost / WEIGHT + cost / WEIGHT;
     }
-}
-
-/// CPU time of this thread. Every Linux has this clock.
-fn spent() -> Duration {
-    clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map(Duration::from).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -91,13 +105,28 @@ mod tests {
     #[test]
     fn what_is_urgent_comes_soon_and_what_misses_nothing_late() {
         let mut all = looks(99, 5_000);
-        all.done(true, false);
+        all.done(true, 0, 0);
         assert_eq!(all.interval(), SOON);
-        all.done(false, false);
+        all.done(false, 0, 0);
         all.missed = all.missed.checked_sub(CALM).expect("the machine runs longer than that");
         all.cost = Duration::ZERO;
         assert_eq!(all.interval(), LATE);
-        all.done(false, true);
+        all.done(false, 1, 1);
         assert_eq!(all.interval(), SOON, "something was missed");
+    }
+
+    #[test]
+    fn little_that_is_missed_does_not_hurry() {
+        let mut all = looks(99, 0);
+        for nth in 0..400 {
+            all.done(false, 4, u64::from(nth % 64 == 0));
+        }
+        all.cost = Duration::ZERO;
+        assert_eq!(all.interval(), LATE, "one of 256");
+        for _ in 0..64 {
+            all.done(false, 4, 1);
+        }
+        all.cost = Duration::ZERO;
+        assert_eq!(all.interval(), SOON, "a quarter");
     }
 }

@@ -424,7 +424,7 @@ impl<'a> Recorder<'a> {
             // Waits are asked about while they last, and code may be mapped in the place of other code.
             let is_urgent = self.waits.is_some() || batch.mapped().next().is_some();
             if let Some(drain) = &mut self.drain {
-                drain.looked(batch, is_urgent, attribution.missed() > missed);
+                drain.looked(batch, is_urgent, attribution.missed().saturating_sub(missed));
             }
             if !is_same && self.drain.is_none() {
                 return Ok(Over::Program);

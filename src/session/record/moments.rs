@@ -52,6 +52,10 @@ impl Moments {
         self.rows.iter().fold(0, |sum, row| sum.saturating_add(row.weight_ns))
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.rows.len()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::time::Duration;
 
-use nix::time::{ClockId, clock_gettime};
+use crate::process::thread_cpu_time;
 
 /// CPU time of the calling thread: the machine's load must not change what is found.
 #[derive(Debug)]
@@ -16,7 +16,7 @@ pub(in crate::runtimes::go) struct Clock {
 impl Clock {
     /// A clock that allows this much from now on.
     pub(in crate::runtimes::go) fn new(limit: Duration) -> Self {
-        Clock { began: thread_time(), limit, is_over: Cell::new(false) }
+        Clock { began: thread_cpu_time(), limit, is_over: Cell::new(false) }
     }
 
     /// Checks the time. Costs a system call.
@@ -33,7 +33,7 @@ impl Clock {
 
     /// What has been used so far.
     pub(in crate::runtimes::go) fn spent(&self) -> Duration {
-        thread_time().saturating_sub(self.began)
+        thread_cpu_time().saturating_sub(self.began)
     }
 
     /// Was most of the time still left after `spent`? An examination that began this early and did not finish
@@ -41,8 +41,4 @@ impl Clock {
     pub(in crate::runtimes::go) fn was_early(&self, spent: Duration) -> bool {
         spent < self.limit / 4
     }
-}
-
-fn thread_time() -> Duration {
-    clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map_or(Duration::ZERO, Duration::from)
 }

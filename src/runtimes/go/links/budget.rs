@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use nix::time::{ClockId, clock_gettime};
+use crate::process::thread_cpu_time;
 
 /// CPU time of the calling thread: the machine's load must not change what is found.
 #[derive(Debug, Clone, Copy)]
@@ -13,20 +13,16 @@ pub(super) struct Budget {
 impl Budget {
     /// This much from now on.
     pub(super) fn new(limit: Duration) -> Self {
-        Budget { end: thread_time().saturating_add(limit) }
+        Budget { end: thread_cpu_time().saturating_add(limit) }
     }
 
     /// What is left now.
     pub(super) fn left(&self) -> Duration {
-        self.end.saturating_sub(thread_time())
+        self.end.saturating_sub(thread_cpu_time())
     }
 
     /// Nothing is left.
     pub(super) fn is_over(&self) -> bool {
         self.left().is_zero()
     }
-}
-
-fn thread_time() -> Duration {
-    clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map_or(Duration::ZERO, Duration::from)
 }

@@ -12,6 +12,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::collector::{Collector, Idle};
 use super::runs::Runs;
+use super::spared::Spared;
 use crate::process::{Target, TargetError, monotonic_ns, read_words};
 use crate::runtimes::go::Go;
 use crate::runtimes::go::buffers::Buffers;
@@ -29,8 +30,6 @@ const RECENT: u32 = 100;
 const CHUNK: usize = 1024;
 /// Former stacks that are kept.
 const MAX_PAST: usize = 1024;
-/// Reading all goroutines takes at most one part in this many of a core's time.
-const SHARE: u64 = 100;
 
 /// What identifies a goroutine. It does not change while the goroutine lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,8 +93,8 @@ pub(super) struct Goroutines<'a> {
     refreshes: u32,
     /// A stack of no known goroutine was seen.
     unknown_stack: bool,
-    /// All are not read before this time.
-    next_sweep_ns: u64,
+    /// Reading all of them.
+    sweeps: Spared,
     collector: Collector,
     buffers: Buffers,
 }
@@ -114,7 +113,7 @@ impl<'a> Goroutines<'a> {
             recent: FxHashMap::default(),
             refreshes: 0,
             unknown_stack: true,
-            next_sweep_ns: 0,
+            sweeps: Spared::default(),
             collector: Collector::new(go),
             buffers: Buffers::default(),
         }
@@ -134,7 +133,7 @@ impl<'a> Goroutines<'a> {
         if self.recent.len() > MAX_RECENT {
             self.recent.retain(|_, last| *last == now);
         }
-        if self.unknown_stack && monotonic_ns() >= self.next_sweep_ns {
+        if self.unknown_stack && self.sweeps.may_be_done() {
             return self.sweep();
         }
         wanted.extend(self.recent.keys());
@@ -242,13 +241,12 @@ impl<'a> Goroutines<'a> {
 
     /// Reads all goroutines.
     fn sweep(&mut self) -> Result<(), TargetError> {
-        let begin = monotonic_ns();
+        self.sweeps.begin();
         self.unknown_stack = false;
         let all = self.structs.iter().copied().take(MAX_KNOWN).collect();
-        self.read(all)?;
-        let end = monotonic_ns();
-        self.next_sweep_ns = end.saturating_add(end.saturating_sub(begin).saturating_mul(SHARE - 1));
-        Ok(())
+        let outcome = self.read(all);
+        self.sweeps.end();
+        outcome
     }
 
     fn read(&mut self, mut addresses: Vec<u64>) -> Result<(), TargetError> {

@@ -2,8 +2,9 @@
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
+use super::spared::Spared;
 use crate::process::bytes::word;
-use crate::process::{Memory, Range, Target, monotonic_ns};
+use crate::process::{Memory, Range, Target};
 use crate::runtimes::go::Go;
 use crate::runtimes::go::goroutine::Raw;
 use crate::runtimes::go::offsets::Offsets;
@@ -14,8 +15,6 @@ use crate::runtimes::go::threads::{known_inside, thread_of};
 const ATTEMPTS: u8 = 4;
 /// Threads that are remembered.
 const MAX_THREADS: usize = 1 << 16;
-/// Looking for Ms takes at most one part in this many of a core's time.
-const SHARE: u64 = 100;
 
 /// A thread that runs goroutines.
 #[derive(Debug, Clone, Copy)]
@@ -63,7 +62,8 @@ pub(super) struct Machines<'a> {
     own: FxHashSet<u64>,
     /// Threads that were not found among the Ms, and how often.
     missed: FxHashMap<u32, u8>,
-    next_search_ns: u64,
+    /// Looking for Ms.
+    searches: Spared,
 }
 
 impl<'a> Machines<'a> {
@@ -74,7 +74,7 @@ impl<'a> Machines<'a> {
             known: FxHashMap::default(),
             own: FxHashSet::default(),
             missed: FxHashMap::default(),
-            next_search_ns: 0,
+            searches: Spared::default(),
         }
     }
 
@@ -94,7 +94,7 @@ impl<'a> Machines<'a> {
         for tid in threads.iter().filter(|tid| !self.known.contains_key(tid)) {
             search |= self.missed.get(tid).is_none_or(|times| *times < ATTEMPTS);
         }
-        if search && monotonic_ns() >= self.next_search_ns {
+        if search && self.searches.may_be_done() {
             self.search();
         }
     }
@@ -125,8 +125,8 @@ impl<'a> Machines<'a> {
     }
 
     fn search(&mut self) {
-        let begin = monotonic_ns();
         let Some(allm) = self.go.globals.allm else { return };
+        self.searches.begin();
         let mut known = FxHashMap::default();
         for m in scheduler::threads(self.target, allm, &self.go.offsets) {
             let Some(tid) = thread_of(self.target, self.go.offsets.m_procid, m) else { continue };
@@ -138,8 +138,7 @@ impl<'a> Machines<'a> {
             }
         }
         self.known = known;
-        let end = monotonic_ns();
-        self.next_search_ns = end.saturating_add(end.saturating_sub(begin).saturating_mul(SHARE - 1));
+        self.searches.end();
     }
 
     /// Reads the Ms of threads that are known again, in one call. None for each that is not as it was.

@@ -8,7 +8,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use nix::time::{ClockId, clock_gettime};
 use rustc_hash::FxHashMap;
 
 mod tally;
@@ -20,7 +19,7 @@ use crate::analysis::lore;
 use crate::analysis::pattern::Pattern;
 use crate::cause::full_text;
 use crate::code::CodeBuilder;
-use crate::process::{self, Moment, Target};
+use crate::process::{self, Moment, Target, thread_cpu_time};
 use crate::runtimes::{Attribute, Owner, Readable};
 use crate::sampler::usage::CpuTime;
 use crate::sampler::{Event, Hurry, Sampler, SamplerOptions};
@@ -236,8 +235,8 @@ fn sample(program: ProgramId, stop: &AtomicBool, tell: &mut dyn FnMut(CpuNews)) 
             return Ok(());
         }
         tally.go_on(sampler.now_ns(), || used(program));
-        let has_missed = owners.add(&batch, &mut tally)?;
-        looks.done(batch.mapped().next().is_some(), has_missed);
+        let missed = owners.add(&batch, &mut tally)?;
+        looks.done(batch.mapped().next().is_some(), batch.samples.len(), missed);
         if told.elapsed() >= TELL {
             told = Instant::now();
             let sums = tally.sums(sampler.now_ns());
@@ -249,7 +248,7 @@ fn sample(program: ProgramId, stop: &AtomicBool, tell: &mut dyn FnMut(CpuNews)) 
 
 fn used(program: ProgramId) -> Used {
     // Every Linux has this clock.
-    let own = clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map(Duration::from).unwrap_or_default();
+    let own = thread_cpu_time();
     Used { process: CpuTime::of(program.pid()), own_ns: own.as_nanos() as u64 }
 }
 
@@ -332,8 +331,8 @@ impl<'a> Owners<'a> {
         })
     }
 
-    /// Adds the samples of a batch. Returns whether it is not known of some whose they are.
-    fn add(&mut self, batch: &Batch, tally: &mut Tally) -> Result<bool, RecordError> {
+    /// Adds the samples of a batch. Returns of how many it is not known whose they are.
+    fn add(&mut self, batch: &Batch, tally: &mut Tally) -> Result<u64, RecordError> {
         if self.samples >= SAMPLES_OF_NAMES {
             self.runtimes = self.readable.attributions(self.target, 0)?;
             (self.code, self.samples) = (CodeBuilder::new(), 0);
@@ -349,7 +348,7 @@ impl<'a> Owners<'a> {
         for runtime in &mut self.runtimes {
             runtime.refresh(&moments, &mut self.code)?;
         }
-        let mut has_missed = false;
+        let mut missed = 0;
         for (moment, weight_ns) in batch.samples.iter() {
             // What was there before is not known any more.
             let is_of_old_code = mapped.iter().any(|mapped| {
@@ -358,11 +357,11 @@ impl<'a> Owners<'a> {
                 mapped.at_ns > moment.at_ns && addresses.any(|address| range.contains(address))
             });
             let whose = if is_of_old_code { Whose::Unknown } else { self.whose(&moment) };
-            has_missed |= whose == Whose::Unknown;
+            missed += u64::from(whose == Whose::Unknown);
             tally.add(moment.at_ns, whose, weight_ns);
             self.samples += 1;
         }
-        Ok(has_missed)
+        Ok(missed)
     }
 
     fn whose(&mut self, moment: &Moment<'_>) -> Whose {

@@ -6,9 +6,7 @@ use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::thread::Scope;
 use std::time::Duration;
 
-use nix::time::{ClockId, clock_gettime};
-
-use crate::process::{Target, monotonic_ns};
+use crate::process::{Target, monotonic_ns, thread_cpu_time};
 use crate::runtimes::{ReadOptions, Readable};
 use crate::session::pace::cpu_time;
 use crate::snapshot::Snapshot;
@@ -94,6 +92,6 @@ impl Drop for Reader {
 
 /// CPU time of this process without that of the calling thread.
 fn spent_elsewhere() -> Duration {
-    let own = clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map(Duration::from).unwrap_or_default();
+    let own = thread_cpu_time();
     cpu_time().saturating_sub(own)
 }
