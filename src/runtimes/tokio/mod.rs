@@ -190,7 +190,8 @@ impl Tokio {
     }
 
     fn open(&self, options: &ReadOptions) -> Vec<Chains> {
-        let open = |image: &Image| Chains::open(image, options.debug_file.as_deref());
+        let open =
+            |image: &Image| Chains::open(image, options.debug_file.as_deref(), options.cache.as_deref());
         self.images.iter().map(open).collect()
     }
 
@@ -312,6 +313,7 @@ impl Attached for Tokio {
             let options = ReadOptions { pause: Pause::RunningThreads, ..options.clone() };
             self.roots(target, &options, &mut learned, &mut SnapshotBuilder::new())?;
         }
+        keep(&mut learned, options);
         Ok(())
     }
 
@@ -378,6 +380,10 @@ impl Attached for Tokio {
             scan.headers.retain(Header::has_no_waker);
             learned.stuck = scan.headers.iter().map(|header| (header.address, header.id)).collect();
         }
+        // A program that was stopped as a whole must not wait for this: what is known was kept before it was.
+        if options.pause != Pause::Everything || target.is_static() {
+            keep(learned, options);
+        }
         Ok(())
     }
 
@@ -419,6 +425,11 @@ impl Tokio {
         }
         into.header.warnings.extend(warnings);
     }
+}
+
+/// Keeps what was found out about types for the next loiter.
+fn keep(learned: &mut Learned, options: &ReadOptions) {
+    learned.chains.iter_mut().flatten().for_each(|chains| chains.keep(options.repeated));
 }
 
 /// Why it is not known where tasks await, if it is known of none.

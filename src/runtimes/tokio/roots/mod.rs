@@ -182,7 +182,7 @@ impl Reader<'_> {
         let has_it = |name: &str| matches!(names::role(name), Role::Pins | Role::Blocks);
         let mut images = self.chains.iter_mut().enumerate();
         let found =
-            images.find_map(|(image, chains)| Some((image, Arc::new(chains.frame(address, &has_it)?))));
+            images.find_map(|(image, chains)| Some((image, Arc::new(chains.frame(address, has_it)?))));
         if self.known.frames.len() < MAX_KNOWN {
             self.known.frames.insert(address, found.clone());
         }
