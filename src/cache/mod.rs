@@ -91,12 +91,14 @@ impl Store {
         }
     }
 
-    /// Writes what is new into the folder. `repeated`: the process will be read again, so a little can wait.
-    pub(crate) fn save(&mut self, repeated: bool) {
+    /// Whether there is enough that is new. `repeated`: the process will be read again, so a little can wait.
+    pub(crate) fn has_news(&self, repeated: bool) -> bool {
         let old = self.old.as_ref().map_or(0, Answers::len);
-        if self.fresh.is_empty() || repeated && self.size < old / WORTH {
-            return;
-        }
+        !self.fresh.is_empty() && (!repeated || self.size >= old / WORTH)
+    }
+
+    /// Writes what is new into the folder.
+    pub(crate) fn save(&mut self) {
         let bytes = answers::encode(&self.key, self.old.as_ref(), &self.fresh);
         if let Err(error) = folder::write(&self.folder, &self.name, &bytes) {
             tracing::debug!("{} is not written: {error}", self.folder.join(&self.name).display());

@@ -28,6 +28,7 @@ use index::Index;
 use kept::Question;
 #[cfg(feature = "test-support")]
 pub use kept::read_as_each;
+pub(crate) use kept::{Answer, Conclusion};
 
 /// Types that are remembered of one file.
 const MAX_TYPES: usize = 1 << 18;
@@ -208,7 +209,7 @@ impl Types {
             None => debug_file(image),
         };
         let Some(file) = file else { return Ok(None) };
-        let store = cache.and_then(|folder| kept::store(folder, &file));
+        let store = cache.and_then(|folder| super::kept::store(folder, &file, "types"));
         let is_known = store.as_ref().is_some_and(Store::is_known);
         let (sections, unread) = match is_known {
             true => (Sections::default(), Some(max)),

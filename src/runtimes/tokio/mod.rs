@@ -159,7 +159,7 @@ impl Tokio {
             let Some(vtable) = self.known.vtables.get(index as usize) else { continue };
             let code = match code {
                 Some(code) => code,
-                None => code.insert(NativeCode::of(target)?),
+                None => code.insert(NativeCode::of(target)?.kept_in(options.cache.as_deref())),
             };
             let chains = chains.get_or_insert_with(|| self.open(options));
             let kind = chains
@@ -427,8 +427,9 @@ impl Tokio {
     }
 }
 
-/// Keeps what was found out about types for the next loiter.
+/// Keeps what was found out about types and functions for the next loiter.
 fn keep(learned: &mut Learned, options: &ReadOptions) {
+    learned.code.iter_mut().for_each(|code| code.keep(options.repeated));
     learned.chains.iter_mut().flatten().for_each(|chains| chains.keep(options.repeated));
 }
 

@@ -199,7 +199,7 @@ impl Sections {
 
     /// Whether units have their entries in other files.
     pub(in crate::symbols) fn are_split(&self) -> bool {
-        self.units.iter().any(|unit| unit.split.is_some())
+        self.units.last().is_some_and(|last| last.split.is_some())
     }
 
     /// Notes that the entries of a unit are not there.

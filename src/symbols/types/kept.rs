@@ -1,17 +1,15 @@
-//! What is kept for the next loiter: questions about types with their answers, in a [`Store`].
+//! What is kept for the next loiter: questions about types with their answers, in a [`Store`](crate::cache::Store).
 //!
 //! An answer depends on nothing but the file and the limits of this module's parent. One that was found while something was
 //! missing (time, memory, a part of the file, another file) is not kept.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use gimli::{Encoding, Format};
 
 use super::frame::{Activation, Code, Frame, Variable};
 use super::{Awaited, FunctionTypes, Member, Parameter, Type, TypeId, TypeKind, Types, Variant, Variants};
-use crate::cache::{Reader, Store, Subject, Writer};
-use crate::process::Image;
+use crate::cache::{Reader, Writer};
 
 /// What is asked about a file.
 #[derive(Debug, Clone, Copy)]
@@ -21,6 +19,16 @@ pub(super) enum Question<'a> {
     Beside { function: u64, path: &'a str, name: &'a str, parameters: &'a str },
     Awaits(TypeId),
     Frame(u64),
+    Conclusion(Conclusion, TypeId),
+}
+
+/// What others conclude from a type and from those that it has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Conclusion {
+    /// Where guards of locks are in it.
+    Guards,
+    /// The same, also in enums.
+    GuardsAndEnums,
 }
 
 impl Question<'_> {
@@ -32,6 +40,8 @@ impl Question<'_> {
             Question::Beside { function, .. } => (2, function),
             Question::Awaits(TypeId(id)) => (3, id as u64),
             Question::Frame(address) => (4, address),
+            Question::Conclusion(Conclusion::Guards, TypeId(id)) => (5, id as u64),
+            Question::Conclusion(Conclusion::GuardsAndEnums, TypeId(id)) => (6, id as u64),
         };
         bytes.number(kind);
         bytes.number(number);
@@ -40,25 +50,6 @@ impl Question<'_> {
         }
         bytes.into_bytes()
     }
-}
-
-/// The store for the debug information in a file. None if nothing can stand for the file.
-pub(super) fn store(folder: &Path, image: &Image) -> Option<Store> {
-    let build_id = image.build_id()?;
-    let mut identity = Writer::default();
-    identity.text("types");
-    identity.number(image.file.len());
-    // Whoever sets build ids by hand may give two builds the same one.
-    let (seconds, nanoseconds) = image.file.modified()?;
-    identity.number(seconds as u64);
-    identity.number(nanoseconds as u64);
-    // The debug information of a build may be in several files, which tools have changed.
-    identity.list(&image.sections().ok()?, |identity, section| {
-        identity.text(&section.name);
-        let numbers = [section.address, section.offset, section.size, section.flags];
-        numbers.into_iter().for_each(|number| identity.number(number));
-    });
-    Store::open(folder, &Subject { build_id: &build_id, identity: &identity.into_bytes() })
 }
 
 impl Types {
@@ -84,6 +75,16 @@ impl Types {
         found
     }
 
+    /// What follows from a type and from those that it has, and from nothing else. It is kept as they are.
+    pub(crate) fn concluded<A: Answer>(
+        &mut self,
+        what: Conclusion,
+        of: TypeId,
+        find: impl FnOnce(&mut Types) -> A,
+    ) -> A {
+        self.asked(Question::Conclusion(what, of), find)
+    }
+
     /// Whether an answer may be another one the next time. What is in other files is found anew each time.
     fn is_lacking(&self) -> bool {
         self.is_over() || self.problem.is_some() || self.is_incomplete() || self.sections.are_split()
@@ -91,9 +92,10 @@ impl Types {
 
     /// Keeps what was found since the last call for the next loiter. `repeated`: more may follow, so a little can wait.
     pub(crate) fn keep(&mut self, repeated: bool) {
-        let is_sure = !self.is_lacking() && self.image.as_ref().is_some_and(|image| image.file.is_intact());
-        if let Some(store) = self.store.as_mut().filter(|_| is_sure) {
-            store.save(repeated);
+        let is_sure = || self.image.as_ref().is_some_and(|image| image.file.is_intact());
+        let has_news = self.store.as_ref().is_some_and(|store| store.has_news(repeated)) && is_sure();
+        if let Some(store) = self.store.as_mut().filter(|_| has_news) {
+            store.save();
         }
     }
 }
@@ -106,7 +108,7 @@ fn whole<A: Answer>(bytes: &[u8]) -> Option<A> {
 }
 
 /// What can be kept.
-pub(super) trait Answer: Sized {
+pub(crate) trait Answer: Sized {
     fn write(&self, into: &mut Writer);
     /// None: it is damaged.
     fn read(from: &mut Reader<'_>) -> Option<Self>;

@@ -94,7 +94,7 @@ impl Tokio {
         let Learned { code, chains, roots: known, .. } = learned;
         let code = match code {
             Some(code) => code,
-            None => code.insert(NativeCode::of(target)?),
+            None => code.insert(NativeCode::of(target)?.kept_in(options.cache.as_deref())),
         };
         let mut reader = Reader {
             target,
