@@ -118,7 +118,9 @@ mod tests {
         writer.into_bytes()
     }
 
-    fn read(bytes: &[u8]) -> Option<(String, Option<u8>, Option<u8>, Vec<String>)> {
+    type Everything = (String, Option<u8>, Option<u8>, Vec<String>);
+
+    fn read(bytes: &[u8]) -> Option<Everything> {
         let mut reader = Reader::new(bytes);
         let text = reader.text()?.to_owned();
         let (some, none) = (reader.option(Reader::small)?, reader.option(Reader::small)?);
