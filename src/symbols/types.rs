@@ -10,6 +10,7 @@ mod entry;
 mod frame;
 mod index;
 mod kept;
+mod question;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -25,10 +26,11 @@ use crate::cache::Store;
 use crate::process::Image;
 pub use frame::{Activation, Frame, Machine, Spot};
 use index::Index;
-use kept::Question;
+pub(crate) use kept::Answer;
 #[cfg(feature = "test-support")]
 pub use kept::read_as_each;
-pub(crate) use kept::{Answer, Conclusion};
+pub(crate) use question::Conclusion;
+use question::Question;
 
 /// Types that are remembered of one file.
 const MAX_TYPES: usize = 1 << 18;

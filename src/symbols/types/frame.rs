@@ -12,7 +12,7 @@ use gimli::{
 use super::super::lines::Patience;
 use super::super::lines::sections::{InFile, Reader};
 use super::super::lines::units;
-use super::kept::Question;
+use super::question::Question;
 use super::{FunctionTypes, MAX_HOPS, Parameter, TypeId, Types, entry};
 
 /// Functions at one address that were inlined into each other.
