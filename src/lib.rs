@@ -132,6 +132,8 @@ compile_error!(
 );
 
 pub mod analysis;
+#[cfg_attr(not(feature = "test-support"), allow(unreachable_pub))]
+mod cache;
 mod cause;
 #[cfg(feature = "cli")]
 #[doc(hidden)]
@@ -173,6 +175,11 @@ pub mod __test {
     #[cfg(feature = "cli")]
     pub mod man {
         pub use crate::cli::man::*;
+    }
+
+    /// What is kept in a folder.
+    pub mod cache {
+        pub use crate::cache::{answer_in, framed};
     }
 
     /// The dashboard.

@@ -327,7 +327,7 @@ fn damaged_debug_information_ends_in_time() {
                 bytes[at] = next() as u8;
             }
             let mut types = Types::of_sections(damaged.clone(), Duration::from_secs(1));
-            if let Some(frame) = types.frame(burn.0 + burn.1 / 2, &|_| true) {
+            if let Some(frame) = types.frame(burn.0 + burn.1 / 2, |_| true) {
                 for variable in frame.functions.iter().flat_map(|function| &function.variables) {
                     // GCC's places are relative to what unwind tables say, which nothing asks for: Rust's are not.
                     let _ = frame.spot(variable, &SomeCall);

@@ -47,7 +47,7 @@ fuzz_target!(|data: &[u8]| {
         assert!(frames.len() <= 128);
     }
     for address in [0x1000, 0x1139, 0x40_1000] {
-        if let Some(frame) = types.frame(address, &|_| true) {
+        if let Some(frame) = types.frame(address, |_| true) {
             for variable in frame.functions.iter().flat_map(|function| &function.variables) {
                 frame.spot(variable, &SomeCall);
             }

@@ -17,7 +17,7 @@ use super::output::{Output, tell};
 use super::parse;
 use super::recorded::{self, RecordingFormat, Shown};
 use super::signals::stop_on_signals;
-use super::source::process_source;
+use super::source::{CacheArgs, process_source};
 use crate::analysis::recorded::By;
 use crate::recording::{Clock, Recording};
 use crate::sampler::{Event, MAX_RATE_HZ, SamplerError};
@@ -71,6 +71,9 @@ pub(super) struct Args {
     /// The share of one core that the readings of the wall clock may take; they become rarer to stay below it
     #[arg(long, value_name = "PERCENT", default_value = "20%", value_parser = share)]
     max_cpu: f64,
+
+    #[command(flatten)]
+    cache: CacheArgs,
 
     #[command(flatten)]
     filter: FilterArgs,
@@ -213,6 +216,7 @@ impl Args {
             kernel: self.kernel,
             duration: (!unlimited).then(|| self.duration.map_or(DURATION, Duration::from_nanos)),
             max_cpu: self.max_cpu,
+            cache: self.cache.folder(),
             stop: Arc::clone(stop),
             ..RecordOptions::default()
         }

@@ -2,10 +2,10 @@
 
 use std::fs::File;
 use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
 use nix::sys::memfd::{MFdFlags, memfd_create};
@@ -29,6 +29,10 @@ pub struct ImageFile {
     pub(super) root: String,
     pub(super) file: Arc<File>,
     len: u64,
+    /// When it was changed last, as its file system said when it was opened: seconds and nanoseconds.
+    modified: Option<(i64, i64)>,
+    /// Something of it could not be read.
+    has_failed: AtomicBool,
     /// How long reads have waited so far, milliseconds.
     waited_ms: AtomicU64,
 }
@@ -53,22 +57,27 @@ impl ImageFile {
     fn open_now(path: &Path) -> io::Result<ImageFile> {
         // Checked before it is opened: opening a pipe or a device may block or have an effect.
         let is_file = |metadata: &std::fs::Metadata| {
-            if metadata.is_file() {
-                Ok(metadata.len())
-            } else {
-                Err(io::Error::other("not an ordinary file"))
-            }
+            if metadata.is_file() { Ok(()) } else { Err(io::Error::other("not an ordinary file")) }
         };
         is_file(&std::fs::metadata(path)?)?;
         let file = File::options().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path)?;
-        let len = is_file(&file.metadata()?)?;
+        let found = file.metadata()?;
+        is_file(&found)?;
         let opened_as = path.display().to_string();
-        Ok(ImageFile { len, ..ImageFile::new(opened_as, file) })
+        let modified = Some((found.mtime(), found.mtime_nsec()));
+        Ok(ImageFile { len: found.len(), modified, ..ImageFile::new(opened_as, file) })
     }
 
     fn new(opened_as: String, file: File) -> ImageFile {
-        let (file, waited_ms) = (Arc::new(file), AtomicU64::new(0));
-        ImageFile { opened_as, root: String::new(), file, len: 0, waited_ms }
+        ImageFile {
+            opened_as,
+            root: String::new(),
+            file: Arc::new(file),
+            len: 0,
+            modified: None,
+            has_failed: AtomicBool::new(false),
+            waited_ms: AtomicU64::new(0),
+        }
     }
 
     /// The same file, as one of the file system with this root.
@@ -87,6 +96,21 @@ impl ImageFile {
     #[expect(clippy::len_without_is_empty, reason = "an empty file is no case of its own here")]
     pub fn len(&self) -> u64 {
         self.len
+    }
+
+    /// When it was changed last, seconds and nanoseconds. None if it is no file of a file system.
+    pub(crate) fn modified(&self) -> Option<(i64, i64)> {
+        self.modified
+    }
+
+    /// Whether all that was read of it until now is what it had when it was opened, and nothing failed.
+    pub(crate) fn is_intact(&self) -> bool {
+        let file = Arc::clone(&self.file);
+        let now = || self.wait(move || file.metadata());
+        let is_same = |now: std::fs::Metadata| {
+            now.len() == self.len && Some((now.mtime(), now.mtime_nsec())) == self.modified
+        };
+        !self.has_failed.load(Ordering::Relaxed) && now().is_ok_and(is_same)
     }
 
     /// Reads `len` bytes at `offset`.
@@ -110,6 +134,14 @@ impl ImageFile {
     /// # Errors
     /// The file ends before, or cannot be read.
     pub fn read_into(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
+        let read = self.fill(offset, buf);
+        if read.is_err() {
+            self.has_failed.store(true, Ordering::Relaxed);
+        }
+        read
+    }
+
+    fn fill(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
         let mut done = 0;
         while let Some(rest) = buf.get_mut(done..).filter(|rest| !rest.is_empty()) {
             match self.read_some(offset.saturating_add(done as u64), rest) {

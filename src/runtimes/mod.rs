@@ -64,6 +64,10 @@ pub struct ReadOptions {
     pub ends: Vec<u32>,
     /// The file with the debug information of the executable, where debuggers would not look for it.
     pub debug_file: Option<PathBuf>,
+    /// The folder in which what was found out of debug information is kept by build id, for the next program that reads the
+    /// same build. It is made if it is not there, private; other users must not be able to write it. It becomes no larger than 256
+    /// MiB. None: nothing is kept, and nothing that was kept is used.
+    pub cache: Option<PathBuf>,
     /// The target will be read again: what the next reading need not read anew is kept.
     pub repeated: bool,
     /// If it is set from outside, the reading ends soon.
@@ -124,6 +128,7 @@ impl Default for ReadOptions {
             ancestors: false,
             ends: Vec::new(),
             debug_file: None,
+            cache: None,
             repeated: true,
             stop: None,
         }

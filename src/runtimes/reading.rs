@@ -69,10 +69,9 @@ impl Readable {
     }
 
     /// Does what takes long, before the target is sampled. What fails now fails again where it is needed.
-    pub(crate) fn prepare(&self, target: &dyn Target) {
+    pub(crate) fn prepare(&self, target: &dyn Target, options: &ReadOptions) {
         let runtimes = self.inner.runtimes.iter();
-        let _ =
-            runtimes.map(|runtime| runtime.prepare(target, &ReadOptions::default())).all(|done| done.is_ok());
+        let _ = runtimes.map(|runtime| runtime.prepare(target, options)).all(|done| done.is_ok());
     }
 
     /// What says whose the moments of threads are: one for each runtime that can say it. The runtimes are numbered from

@@ -103,7 +103,7 @@ enum Input {
     Process(Box<Process>),
     Address {
         source: Source,
-        options: OpenOptions,
+        options: Box<OpenOptions>,
         /// What the address answered when the session was opened.
         first: Option<Box<Snapshot>>,
     },
@@ -135,7 +135,7 @@ impl Session {
                 let pace = Pace::new(options.interval.unwrap_or(Session::ADDRESS), options.pacing);
                 let options = OpenOptions { read: options.read, exe: None };
                 let first = Some(Box::new(source::open(&source, &options)?.snapshot));
-                Ok(Session { input: Input::Address { source, options, first }, pace })
+                Ok(Session { input: Input::Address { source, options: Box::new(options), first }, pace })
             }
             Source::File(path) => Err(SourceError::NotLive { what: path.display().to_string() }),
             Source::Stdin | Source::Name(_) => {

@@ -3,6 +3,8 @@
 //! Names come from ELF symbols, files and lines from DWARF, callers of frames from `.eh_frame`. There are many images with large tables,
 //! so the tables of an image are read when an address is first found in it.
 
+use std::path::{Path, PathBuf};
+
 use gimli::UnwindContext;
 use rustc_hash::FxHashMap;
 
@@ -48,6 +50,8 @@ pub struct NativeCode {
     /// Executable parts, ascending.
     parts: Vec<Part>,
     unfiled: Unfiled,
+    /// The folder with what is known from the last time.
+    cache: Option<PathBuf>,
     allowed: Allowance,
     rules: FxHashMap<(u64, bool), Option<Rules>>,
     context: UnwindContext<usize>,
@@ -78,6 +82,7 @@ impl NativeCode {
             images: images.into_iter().map(Loaded::new).collect(),
             parts,
             unfiled: Unfiled::default(),
+            cache: None,
             allowed: Allowance::default(),
             rules: FxHashMap::default(),
             context: UnwindContext::new(),
@@ -94,14 +99,24 @@ impl NativeCode {
         Ok(NativeCode { unfiled: Unfiled::new(mappings), ..NativeCode::new(images) })
     }
 
+    /// The same, with what is known of its functions from the last time, in this folder.
+    pub(crate) fn kept_in(self, cache: Option<&Path>) -> NativeCode {
+        NativeCode { cache: cache.map(Path::to_owned), ..self }
+    }
+
+    /// Keeps what was found out about functions for the next loiter. `repeated`: more may follow.
+    pub(crate) fn keep(&mut self, repeated: bool) {
+        self.images.iter_mut().for_each(|loaded| loaded.keep(repeated));
+    }
+
     /// The target has mapped or unmapped code. What was read of images that are still there is kept.
     ///
     /// # Errors
     /// If the target cannot be read; then nothing changes.
     pub fn renew(&mut self, target: &dyn Target) -> Result<(), TargetError> {
         let fresh = NativeCode::of(target)?;
-        let NativeCode { images, allowed, .. } = std::mem::replace(self, fresh);
-        self.allowed = allowed.renewed();
+        let NativeCode { images, allowed, cache, .. } = std::mem::replace(self, fresh);
+        (self.allowed, self.cache) = (allowed.renewed(), cache);
         let mut before: FxHashMap<_, _> = images.into_iter().map(|loaded| (loaded.key(), loaded)).collect();
         for loaded in &mut self.images {
             if let Some(before) = before.remove(&loaded.key()) {
@@ -135,7 +150,7 @@ impl NativeCode {
     /// The function with code at an address, if a symbol names it.
     pub fn function(&mut self, address: u64) -> Option<NativeFunction> {
         let number = self.image_at(address)?;
-        self.images.get_mut(number)?.functions(&mut self.allowed)?.at(address)
+        self.images.get_mut(number)?.function(address, self.cache.as_deref(), &mut self.allowed)
     }
 
     /// Whether symbols of different names begin at an address: then none of them says which function this is.

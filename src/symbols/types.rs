@@ -2,13 +2,15 @@
 //!
 //! [`frame`] says which functions are at an address, and where their variables are.
 //! [`index`] is made of a compilation unit when a function or type in it is first asked for; [`entry`] reads one type or
-//! function. A type's members are ids: each is read when it is needed. Whatever is malformed is left out; the time, the
+//! function. A type's members are ids: each is read when it is needed. [`kept`] is what is known from the last time. Whatever is malformed is left out; the time, the
 //! depth and all counts are bounded. Source: DWARF Debugging Information Format, version 5; rustc's
 //! `rustc_codegen_llvm/src/debuginfo`.
 
 mod entry;
 mod frame;
 mod index;
+mod kept;
+mod question;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -20,9 +22,15 @@ use rustc_hash::FxHashMap;
 use super::lines::sections::Sections;
 use super::lines::units::{self, Units};
 use super::lines::{Patience, debug_file, given};
+use crate::cache::Store;
 use crate::process::Image;
 pub use frame::{Activation, Frame, Machine, Spot};
 use index::Index;
+pub(crate) use kept::Answer;
+#[cfg(feature = "test-support")]
+pub use kept::read_as_each;
+pub(crate) use question::Conclusion;
+use question::Question;
 
 /// Types that are remembered of one file.
 const MAX_TYPES: usize = 1 << 18;
@@ -155,6 +163,13 @@ pub struct FunctionTypes {
 /// The types of one file. Addresses are those in the file.
 #[derive(Debug)]
 pub struct Types {
+    /// The file that it is from.
+    image: Option<Image>,
+    /// Bytes that may be read of it, as long as it was not opened: what is kept may be enough.
+    unread: Option<usize>,
+    /// Why it cannot be read after all.
+    problem: Option<String>,
+    store: Option<Store>,
     sections: Sections,
     patience: Patience,
     /// None until the first lookup.
@@ -179,7 +194,8 @@ struct Indexed {
 
 impl Types {
     /// Reads the debug information of an image, from the image, its separate file, or the file that a user gave: `max`
-    /// bytes at most. All lookups together take no longer than `limit`. None if there is none.
+    /// bytes at most. All lookups together take no longer than `limit`. `cache`: the folder that has what is known from the
+    /// last time. None if there is none.
     ///
     /// # Errors
     /// It is larger, cannot be read, or the user's file belongs to another build: one sentence.
@@ -188,17 +204,28 @@ impl Types {
         user: Option<&Path>,
         max: usize,
         limit: Duration,
+        cache: Option<&Path>,
     ) -> Result<Option<Types>, String> {
         let file = match user.filter(|_| image.is_executable) {
             Some(path) => Some(given(image, path)?),
             None => debug_file(image),
         };
         let Some(file) = file else { return Ok(None) };
-        Sections::load(&file, max).map(|sections| Some(Types::new(sections, limit)))
+        let store = cache.and_then(|folder| super::kept::store(folder, &file, "types"));
+        let is_known = store.as_ref().is_some_and(Store::is_known);
+        let (sections, unread) = match is_known {
+            true => (Sections::default(), Some(max)),
+            false => (Sections::load(&file, max)?, None),
+        };
+        Ok(Some(Types { image: Some(file), unread, store, ..Types::new(sections, limit) }))
     }
 
     fn new(sections: Sections, limit: Duration) -> Types {
         Types {
+            image: None,
+            unread: None,
+            problem: None,
+            store: None,
             sections,
             patience: Patience::new(limit),
             units: None,
@@ -222,6 +249,12 @@ impl Types {
         self.patience.is_over() || self.is_full() || self.sections.is_spent()
     }
 
+    /// Why the file cannot be read, although it was read the last time: one sentence. What is not known from then stays
+    /// unknown.
+    pub(crate) fn problem(&self) -> Option<&str> {
+        self.problem.as_deref()
+    }
+
     /// Whether a part of the debug information is in other files (`-C split-debuginfo`) that are not there, or are of
     /// another build. Known after the first lookup.
     pub fn is_incomplete(&self) -> bool {
@@ -234,7 +267,9 @@ impl Types {
 
     /// The function whose code begins at an address.
     pub fn function(&mut self, address: u64) -> Option<FunctionTypes> {
-        self.spend(|types, patience| types.find_function(address, patience))
+        self.asked(Question::Function(address), |types| {
+            types.spend(|types, patience| types.find_function(address, patience))
+        })
     }
 
     /// A type.
@@ -245,7 +280,9 @@ impl Types {
         if self.is_full() {
             return None;
         }
-        let found = self.spend(|types, patience| types.read(id, patience)).map(Arc::new);
+        let found =
+            self.asked(Question::Type(id), |types| types.spend(|types, patience| types.read(id, patience)));
+        let found = found.map(Arc::new);
         if let Some(found) = &found {
             let variants = found.variants.as_ref().map_or(0, |variants| variants.list.len());
             self.parts += found.members.len() + variants + found.parameters.len();
@@ -258,6 +295,12 @@ impl Types {
     /// A type beside a function, in the same unit or another one of the crate: by its path, its name and its parameters, as
     /// in `a::b`, `Name`, `u8`. None if there is none or if there are several in a unit.
     pub fn beside(&mut self, function: u64, path: &str, name: &str, parameters: &str) -> Option<TypeId> {
+        self.asked(Question::Beside { function, path, name, parameters }, |types| {
+            types.find_beside(function, path, name, parameters)
+        })
+    }
+
+    fn find_beside(&mut self, function: u64, path: &str, name: &str, parameters: &str) -> Option<TypeId> {
         let home = self.spend(|types, patience| types.unit_of(function, patience))?;
         let name_of = format!("{name}<{parameters}>");
         let full = format!("{path}::{name_of}");
@@ -277,7 +320,9 @@ impl Types {
 
     /// The awaits in the body of the async function or block that has this type.
     pub fn awaits(&mut self, machine: TypeId) -> Vec<Awaited> {
-        self.spend(|types, patience| types.find_awaits(machine, patience)).unwrap_or_default()
+        self.asked(Question::Awaits(machine), |types| {
+            types.spend(|types, patience| types.find_awaits(machine, patience)).unwrap_or_default()
+        })
     }
 
     fn spend<T>(&mut self, work: impl FnOnce(&mut Types, &mut Patience) -> Option<T>) -> Option<T> {
@@ -286,6 +331,12 @@ impl Types {
         }
         let mut patience = self.patience.clone();
         let done = patience.spend(|patience| {
+            if let (Some(max), Some(image)) = (self.unread.take(), &self.image) {
+                match Sections::load(image, max) {
+                    Ok(sections) => self.sections = sections,
+                    Err(why) => self.problem = Some(why),
+                }
+            }
             if self.units.is_none() {
                 self.units = Some(Units::read(&mut self.sections, patience));
             }

@@ -7,6 +7,7 @@ use clap::ValueEnum;
 use super::error::Result;
 use super::output::Output;
 use super::parse;
+use super::source::CacheArgs;
 
 mod outputs;
 mod pid;
@@ -27,6 +28,9 @@ pub(super) struct Args {
 
     #[command(flatten)]
     hold: HoldArgs,
+
+    #[command(flatten)]
+    cache: CacheArgs,
 
     #[command(flatten)]
     outputs: outputs::OutputArgs,
@@ -116,7 +120,7 @@ enum How {
 
 pub(super) fn run(args: &Args, output: &Output) -> Result {
     if args.pid.is_given() {
-        pid::run(&args.pid, args.hold.exit_code, &args.outputs, output)
+        pid::run(&args.pid, args.hold.exit_code, args.cache.folder(), &args.outputs, output)
     } else {
         run::run(args, output)
     }

@@ -181,7 +181,13 @@ impl PidArgs {
     }
 }
 
-pub(super) fn run(args: &PidArgs, exit_code: u8, outputs: &OutputArgs, output: &Output) -> Result {
+pub(super) fn run(
+    args: &PidArgs,
+    exit_code: u8,
+    cache: Option<PathBuf>,
+    outputs: &OutputArgs,
+    output: &Output,
+) -> Result {
     let Some(source) = &args.pid else {
         return Err(CliError::Usage("name a process with --pid".to_owned()));
     };
@@ -190,9 +196,9 @@ pub(super) fn run(args: &PidArgs, exit_code: u8, outputs: &OutputArgs, output: &
         return Err(CliError::Usage("--on-trip needs a command".to_owned()));
     }
     if args.learn {
-        learn::run(args, outputs, source, plan, output)
+        learn::run(args, cache, outputs, source, plan, output)
     } else {
-        limits::run(args, exit_code, outputs, source, plan, output)
+        limits::run(args, exit_code, cache, outputs, source, plan, output)
     }
 }
 

@@ -35,7 +35,12 @@ pub(super) fn run(args: &Args, output: &Output) -> Result {
         timeout: args.hold.timeout.map(Duration::from_nanos),
         watch: args.hold.watch.map(Duration::from_nanos),
         exit_code: args.hold.exit_code,
-        read: ReadOptions { repeated: true, ancestors: true, ..ReadOptions::default().once() },
+        read: ReadOptions {
+            repeated: true,
+            ancestors: true,
+            cache: args.cache.folder(),
+            ..ReadOptions::default().once()
+        },
         terms: outputs.terms(None),
     };
     match gate::run(&options, &mut Report { args, outputs: &outputs, output }) {

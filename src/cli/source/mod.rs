@@ -14,9 +14,11 @@ use super::parse;
 use crate::runtimes::{Pause, ReadOptions};
 use crate::source::{self, Input, OpenOptions, Opened, Program, ProgramOutput, Source, SourceError};
 
+mod cache;
 mod error;
 mod list;
 
+pub(super) use cache::CacheArgs;
 pub(super) use list::list;
 #[cfg(feature = "dashboard")]
 pub(super) use list::runtime_names;
@@ -98,6 +100,9 @@ pub(in crate::cli) struct ReadArgs {
     /// /usr/lib/debug. A file that belongs to another build is refused.
     #[arg(long, value_name = "FILE")]
     debug_file: Option<PathBuf>,
+
+    #[command(flatten)]
+    cache: CacheArgs,
 }
 
 /// How long a process may be stopped: between a hundredth of a second and an hour.
@@ -190,8 +195,8 @@ impl ReadArgs {
             _ => Pause::RunningThreads,
         };
         let freeze_limit = self.freeze.unwrap_or(ReadOptions::FREEZE_LIMIT);
-        let debug_file = self.debug_file.clone();
-        let read = ReadOptions { pause, freeze_limit, debug_file, ..ReadOptions::default() }.once();
+        let (debug_file, cache) = (self.debug_file.clone(), self.cache.folder());
+        let read = ReadOptions { pause, freeze_limit, debug_file, cache, ..ReadOptions::default() }.once();
         OpenOptions { read, exe: self.exe.clone() }
     }
 }

@@ -161,7 +161,7 @@ impl Tokio {
             let Some(vtable) = self.known.vtables.get(index as usize) else { continue };
             let code = match code {
                 Some(code) => code,
-                None => code.insert(NativeCode::of(target)?),
+                None => code.insert(NativeCode::of(target)?.kept_in(options.cache.as_deref())),
             };
             let chains = chains.get_or_insert_with(|| self.open(options));
             let kind = chains
@@ -192,7 +192,8 @@ impl Tokio {
     }
 
     fn open(&self, options: &ReadOptions) -> Vec<Chains> {
-        let open = |image: &Image| Chains::open(image, options.debug_file.as_deref());
+        let open =
+            |image: &Image| Chains::open(image, options.debug_file.as_deref(), options.cache.as_deref());
         self.images.iter().map(open).collect()
     }
 
@@ -280,6 +281,7 @@ impl Attached for Tokio {
             let options = ReadOptions { pause: Pause::RunningThreads, ..options.clone() };
             self.roots(target, &options, &mut learned, &mut SnapshotBuilder::new())?;
         }
+        keep(&mut learned, options);
         Ok(())
     }
 
@@ -346,6 +348,10 @@ impl Attached for Tokio {
             scan.headers.retain(Header::has_no_waker);
             learned.stuck = scan.headers.iter().map(|header| (header.address, header.id)).collect();
         }
+        // A program that was stopped as a whole must not wait for this: what is known was kept before it was.
+        if options.pause != Pause::Everything || target.is_static() {
+            keep(learned, options);
+        }
         Ok(())
     }
 
@@ -387,6 +393,12 @@ impl Tokio {
         }
         into.header.warnings.extend(warnings);
     }
+}
+
+/// Keeps what was found out about types and functions for the next loiter.
+fn keep(learned: &mut Learned, options: &ReadOptions) {
+    learned.code.iter_mut().for_each(|code| code.keep(options.repeated));
+    learned.chains.iter_mut().flatten().for_each(|chains| chains.keep(options.repeated));
 }
 
 /// Why it is not known where tasks await, if it is known of none.

@@ -36,7 +36,7 @@ use super::process::is_another;
 use crate::cause::full_text;
 use crate::process::{self, Registers, Target, beginning, begun, monotonic_ns};
 use crate::recording::{Clock, End, Recording, RecordingBuilder, Sample};
-use crate::runtimes::{NativeStacks, Readable};
+use crate::runtimes::{NativeStacks, ReadOptions, Readable};
 use crate::sampler::usage::CpuTime;
 use crate::sampler::{Hurry, Sampler, SamplerError, SamplerOptions};
 use crate::snapshot::{RuntimeInfo, TaskState};
@@ -170,7 +170,8 @@ impl<'a> Recorder<'a> {
                 let target = process::open_pid(pid).map_err(crate::Error::from)?;
                 let readable = find_runtimes(target.as_ref(), options)?;
                 if let Some(readable) = &readable {
-                    readable.prepare(target.as_ref());
+                    let read = ReadOptions { cache: options.cache.clone(), ..ReadOptions::default() };
+                    readable.prepare(target.as_ref(), &read);
                 }
                 Some((target, readable))
             }

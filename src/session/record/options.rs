@@ -1,5 +1,6 @@
 //! What a recording is asked for, and how far it is.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -50,6 +51,8 @@ pub struct RecordOptions {
     pub reading_period: Duration,
     /// The share of a core that the readings may take. They become rarer to stay below it.
     pub max_cpu: f64,
+    /// The folder with what is known of debug information: see [`ReadOptions::cache`](crate::runtimes::ReadOptions::cache).
+    pub cache: Option<PathBuf>,
     /// If it is set from outside, the recording ends soon and keeps what there is.
     pub stop: Arc<AtomicBool>,
 }
@@ -64,6 +67,7 @@ impl Default for RecordOptions {
             duration: Some(Duration::from_secs(10)),
             reading_period: Duration::from_millis(50),
             max_cpu: 0.2,
+            cache: None,
             stop: Arc::default(),
         }
     }

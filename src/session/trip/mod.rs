@@ -5,6 +5,7 @@
 //! remember, so that a process can be followed by one loiter after the other.
 
 use std::ops::ControlFlow;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -45,7 +46,8 @@ pub struct Follower {
 }
 
 impl Follower {
-    /// Opens a process that is read every so often. It is never stopped. If `stop` is set, a reading ends soon.
+    /// Opens a process that is read every so often. It is never stopped. If `stop` is set, a reading ends soon. `cache` is the
+    /// folder with what is known of debug information.
     ///
     /// # Errors
     /// See [`Session::open`].
@@ -53,10 +55,12 @@ impl Follower {
         source: &Source,
         stop: Option<&Arc<AtomicBool>>,
         every: Duration,
+        cache: Option<PathBuf>,
     ) -> source::Result<Follower> {
         let restart = matches!(source, Source::Name(_));
         // Start functions and creators are known of running tasks, too: nothing need be stopped for them.
-        let read = ReadOptions { pause: Pause::Nothing, stop: stop.cloned(), ..ReadOptions::default() };
+        let read =
+            ReadOptions { pause: Pause::Nothing, stop: stop.cloned(), cache, ..ReadOptions::default() };
         let options = SessionOptions { read, interval: Some(every), pacing: Pacing::Sparing, restart };
         let mut session = Session::open(source, options)?;
         session.count_only();

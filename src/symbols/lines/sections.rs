@@ -197,6 +197,11 @@ impl Sections {
         added
     }
 
+    /// Whether units have their entries in other files.
+    pub(in crate::symbols) fn are_split(&self) -> bool {
+        self.units.last().is_some_and(|last| last.split.is_some())
+    }
+
     /// Notes that the entries of a unit are not there.
     pub(super) fn note_incomplete(&self) {
         self.is_incomplete.store(true, Ordering::Relaxed);

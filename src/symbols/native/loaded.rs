@@ -1,11 +1,15 @@
 //! An image with those of its tables that were needed.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::NativeFunction;
 use super::cfi::Cfi;
 use super::functions::Functions;
+use crate::cache::{Reader, Store, Writer};
 use crate::process::Image;
+use crate::symbols::kept;
 use crate::symbols::lines::{Lines, Patience, SourceFrame, debug_file};
 
 /// Bytes of unwind tables kept in all.
@@ -16,6 +20,10 @@ const MAX_DEBUG: usize = 1 << 30;
 const MAX_SYMBOL_TABLES: usize = 64;
 /// The time for reading debug information in all. 500 MB of it take about a second.
 const MAX_TIME: Duration = Duration::from_secs(20);
+/// `SHT_SYMTAB` (elf.h).
+const SHT_SYMTAB: u32 = 2;
+/// Bytes of a symbol table that is worth a file in the cache folder.
+const MANY: u64 = 1 << 20;
 
 /// What may still be read, and what was not.
 #[derive(Debug)]
@@ -51,11 +59,13 @@ pub(super) struct Loaded {
     functions: Option<Option<Functions>>,
     debug_file: Option<Option<Image>>,
     lines: Option<Option<Lines>>,
+    /// What is known of functions from the last time.
+    store: Option<Option<Store>>,
 }
 
 impl Loaded {
     pub(super) fn new(image: Image) -> Loaded {
-        Loaded { image, cfi: None, functions: None, debug_file: None, lines: None }
+        Loaded { image, cfi: None, functions: None, debug_file: None, lines: None, store: None }
     }
 
     pub(super) fn key(&self) -> ImageKey {
@@ -88,6 +98,38 @@ impl Loaded {
             may.then(|| Functions::load(&self.image, debug_file))
         });
         functions.as_ref()
+    }
+
+    /// The function with code at an address. `cache`: the folder with what is known from the last time.
+    pub(super) fn function(
+        &mut self,
+        address: u64,
+        cache: Option<&Path>,
+        allowed: &mut Allowance,
+    ) -> Option<NativeFunction> {
+        let (bias, mut question) = (self.image.bias, Writer::default());
+        question.number(self.in_file(address));
+        let question = question.into_bytes();
+        let open =
+            |folder| if has_many(&self.image) { kept::store(folder, &self.image, "functions") } else { None };
+        let store = self.store.get_or_insert_with(|| cache.and_then(open)).as_ref();
+        let kept = store.filter(|_| self.functions.is_none()).and_then(|store| store.answer(&question));
+        if let Some(kept) = kept.and_then(|answer| read(answer, bias)) {
+            return kept;
+        }
+        let found = self.functions(allowed)?.at(address);
+        if let Some(Some(store)) = &mut self.store {
+            store.add(&question, &written(found.as_ref(), bias));
+        }
+        found
+    }
+
+    /// Keeps what was found out for the next loiter.
+    pub(super) fn keep(&mut self, repeated: bool) {
+        let Some(Some(store)) = &mut self.store else { return };
+        if store.has_news(repeated) && self.image.file.is_intact() {
+            store.save();
+        }
     }
 
     /// The functions at an address of the file by its debug information, innermost first.
@@ -127,6 +169,32 @@ impl Loaded {
         allowed.symbol_tables -= usize::from(has_symbols).min(allowed.symbol_tables);
         *self = Loaded { image: self.image.clone(), ..before };
     }
+}
+
+/// Whether an image has so many symbols of its own that it takes long to read them.
+fn has_many(image: &Image) -> bool {
+    let sections = image.sections().unwrap_or_default();
+    sections.iter().any(|section| section.kind == SHT_SYMTAB && section.size >= MANY)
+}
+
+/// The answer that a function is, with its start in the file.
+fn written(found: Option<&NativeFunction>, bias: u64) -> Vec<u8> {
+    let mut answer = Writer::default();
+    answer.option(found, |answer, found| {
+        answer.text(&found.name);
+        answer.number(found.start.wrapping_sub(bias));
+    });
+    answer.into_bytes()
+}
+
+/// The function that an answer is. The outer option: whether it is undamaged.
+fn read(answer: &[u8], bias: u64) -> Option<Option<NativeFunction>> {
+    let mut answer = Reader::new(answer);
+    let found = answer.option(|answer| {
+        let name = answer.text()?.to_owned();
+        Some(NativeFunction { name, start: answer.number()?.wrapping_add(bias) })
+    })?;
+    answer.is_at_end().then_some(found)
 }
 
 impl Allowance {

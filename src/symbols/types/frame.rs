@@ -12,6 +12,7 @@ use gimli::{
 use super::super::lines::Patience;
 use super::super::lines::sections::{InFile, Reader};
 use super::super::lines::units;
+use super::question::Question;
 use super::{FunctionTypes, MAX_HOPS, Parameter, TypeId, Types, entry};
 
 /// Functions at one address that were inlined into each other.
@@ -31,7 +32,7 @@ pub struct Frame {
     /// The functions, the innermost first: the last one has the code, the others were inlined there.
     pub functions: Vec<Activation>,
     /// What places of variables are relative to.
-    base: Option<Code>,
+    pub(super) base: Option<Code>,
 }
 
 /// A function at an address.
@@ -52,14 +53,14 @@ pub struct Variable {
     pub of: TypeId,
     /// It is an argument of the function: what it had may have been moved elsewhere.
     pub is_argument: bool,
-    place: Code,
+    pub(super) place: Code,
 }
 
 /// An expression of DWARF.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Code {
-    bytes: Vec<u8>,
-    encoding: Encoding,
+pub(super) struct Code {
+    pub(super) bytes: Vec<u8>,
+    pub(super) encoding: Encoding,
 }
 
 /// The registers and the memory of one call of a function.
@@ -283,15 +284,17 @@ fn walk(
 
 impl Types {
     /// The functions at an address of the code: for a caller, that of the call, not the one after it. The variables only of
-    /// those that `wanted` says by their names.
-    pub fn frame(&mut self, address: u64, wanted: &dyn Fn(&str) -> bool) -> Option<Frame> {
-        self.spend(|types, patience| types.find_frame(address, wanted, patience))
+    /// those that `wanted` says by their names. That must be the same in all calls: answers are kept.
+    pub fn frame(&mut self, address: u64, wanted: fn(&str) -> bool) -> Option<Frame> {
+        self.asked(Question::Frame(address), |types| {
+            types.spend(|types, patience| types.find_frame(address, wanted, patience))
+        })
     }
 
     fn find_frame(
         &mut self,
         address: u64,
-        wanted: &dyn Fn(&str) -> bool,
+        wanted: fn(&str) -> bool,
         patience: &mut Patience,
     ) -> Option<Frame> {
         let offsets: Vec<_> = self.units.as_ref()?.at(address).collect();

@@ -1,6 +1,7 @@
 //! Learns how many tasks a process usually has.
 
 use std::ops::ControlFlow;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -26,6 +27,7 @@ pub(super) const NAP: Duration = Duration::from_millis(50);
 
 pub(super) fn run(
     args: &PidArgs,
+    cache: Option<PathBuf>,
     outputs: &OutputArgs,
     source: &Source,
     plan: Plan,
@@ -35,7 +37,8 @@ pub(super) fn run(
         return Err(CliError::Usage("--learn needs a file: --state FILE".to_owned()));
     };
     let stop = Arc::new(AtomicBool::new(false));
-    let mut follower = Follower::open(source, Some(&stop), Duration::from_nanos(plan.rules.every_ns))?;
+    let every = Duration::from_nanos(plan.rules.every_ns);
+    let mut follower = Follower::open(source, Some(&stop), every, cache)?;
     stop_on_first_signal(&stop)?;
     let (mut file, before) = recall::open(path)?;
     let (learner, last) = read(&mut follower, plan, &stop)?;

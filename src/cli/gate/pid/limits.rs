@@ -28,6 +28,7 @@ use crate::source::Source;
 pub(super) fn run(
     args: &PidArgs,
     exit_code: u8,
+    cache: Option<PathBuf>,
     outputs: &OutputArgs,
     source: &Source,
     plan: Plan,
@@ -47,7 +48,8 @@ pub(super) fn run(
             "{problem} --max-tasks, --max-growth, or --state with what --learn wrote"
         )));
     }
-    let follower = Follower::open(source, Some(&stop), Duration::from_nanos(plan.rules.every_ns))?;
+    let every = Duration::from_nanos(plan.rules.every_ns);
+    let follower = Follower::open(source, Some(&stop), every, cache)?;
     let commands = args
         .on_trip
         .as_ref()

@@ -1,8 +1,9 @@
 //! Guards of Tokio's locks, and permits of its semaphores, in the variables of suspended async functions.
 
 use super::{Place, names};
+use crate::cache::{Reader, Writer};
 use crate::snapshot::ObjectKind;
-use crate::symbols::types::{Type, TypeKind, Types};
+use crate::symbols::types::{Answer, Conclusion, Type, TypeId, TypeKind, Types};
 
 /// How deep guards are looked for in variables that are structs or tuples.
 const MAX_DEPTH: usize = 4;
@@ -39,10 +40,36 @@ pub(super) struct Guard {
     pub(super) of: Option<(ObjectKind, bool)>,
 }
 
+impl Answer for Guard {
+    fn write(&self, into: &mut Writer) {
+        into.number(self.place.offset);
+        self.place.of.write(into);
+        let is_alike = |of| GUARDS.iter().position(|(_, kind, is_shared)| (*kind, *is_shared) == of);
+        into.option(self.of.and_then(is_alike), |into, row| into.number(row as u64));
+    }
+
+    fn read(from: &mut Reader<'_>) -> Option<Self> {
+        let (offset, of) = (from.number()?, Answer::read(from)?);
+        let row = from.option(Reader::small::<usize>)?;
+        let row = row.map(|row| GUARDS.get(row).map(|(_, kind, is_shared)| (*kind, *is_shared)));
+        Some(Guard { place: Place { offset, of }, of: if let Some(row) = row { Some(row?) } else { None } })
+    }
+}
+
 /// The guards in the members of a struct, or of a state, that begins at an offset. `enums`: enums are examined, too.
-pub(super) fn guards(types: &mut Types, of: &Type, offset: u64, enums: bool) -> Vec<Guard> {
+pub(super) fn guards(types: &mut Types, of: TypeId, offset: u64, enums: bool) -> Vec<Guard> {
+    let what = if enums { Conclusion::GuardsAndEnums } else { Conclusion::Guards };
+    let found = types.concluded(what, of, |types| find(types, of, enums));
+    let placed = found.into_iter().filter_map(|guard| {
+        let place = Place { offset: guard.place.offset.checked_add(offset)?, ..guard.place };
+        Some(Guard { place, ..guard })
+    });
+    placed.collect()
+}
+
+fn find(types: &mut Types, of: TypeId, enums: bool) -> Vec<Guard> {
     let mut found = Vec::new();
-    let mut level = vec![(offset, of.clone())];
+    let mut level: Vec<_> = types.get(of).into_iter().map(|of| (0_u64, of)).collect();
     let mut examined = 0;
     for _ in 0..MAX_DEPTH {
         for (offset, of) in std::mem::take(&mut level) {
@@ -64,7 +91,7 @@ pub(super) fn guards(types: &mut Types, of: &Type, offset: u64, enums: bool) -> 
                 if let Some((_, kind, is_shared)) = GUARDS.iter().find(|(name, ..)| *name == base) {
                     found.push(Guard { place, of: Some((*kind, *is_shared)) });
                 } else if inside.variants.is_none() {
-                    level.push((at, (*inside).clone()));
+                    level.push((at, inside));
                 } else if enums && has_guard(types, &inside) {
                     found.push(Guard { place, of: None });
                 }
@@ -78,8 +105,5 @@ pub(super) fn guards(types: &mut Types, of: &Type, offset: u64, enums: bool) -> 
 fn has_guard(types: &mut Types, found: &Type) -> bool {
     let variants = found.variants.iter().filter(|variants| variants.discriminant_name != "__state");
     let mut variants = variants.flat_map(|variants| &variants.list).take(MAX_GUARDS);
-    variants.any(|variant| {
-        let inside = types.get(variant.member.of);
-        inside.is_some_and(|inside| !guards(types, &inside, 0, false).is_empty())
-    })
+    variants.any(|variant| !guards(types, variant.member.of, 0, false).is_empty())
 }

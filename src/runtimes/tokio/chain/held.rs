@@ -37,8 +37,7 @@ pub(super) fn held(values: &mut Values<'_, '_>, state: &State, at: Word, by: &Aw
             None => {
                 let Some(found) = values.layouts.types.get(own.of) else { continue };
                 let Some(variant) = values.variant(&found, own.at) else { continue };
-                let Some(inside) = values.layouts.types.get(variant.of) else { continue };
-                for guard in guards(&mut values.layouts.types, &inside, 0, false) {
+                for guard in guards(&mut values.layouts.types, variant.of, 0, false) {
                     let own = Value { of: guard.place.of, at: variant.at.wrapping_add(guard.place.offset) };
                     all.extend(guard.of.and_then(|of| one(values, of, own, state.kind, by)));
                 }

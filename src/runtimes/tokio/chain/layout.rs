@@ -433,7 +433,7 @@ impl Layouts {
         let data = Place { offset: variant.member.offset, of: variant.member.of };
         let guards = match kind {
             StateKind::Suspended | StateKind::Unresumed => {
-                guards::guards(&mut self.types, &inside, variant.member.offset, true)
+                guards::guards(&mut self.types, variant.member.of, variant.member.offset, true)
             }
             _ => Vec::new(),
         };

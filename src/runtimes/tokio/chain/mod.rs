@@ -248,9 +248,9 @@ pub(super) struct Wanted {
 
 impl Chains {
     /// Reads the debug information of an image, for the executable from the file that the user gave. What it says about a
-    /// type is read when it is needed.
-    pub(super) fn open(image: &Image, user: Option<&Path>) -> Chains {
-        match Types::load(image, user, MAX_DEBUG, MAX_TIME) {
+    /// type is read when it is needed; `cache` is the folder that has what is known from the last time.
+    pub(super) fn open(image: &Image, user: Option<&Path>, cache: Option<&Path>) -> Chains {
+        match Types::load(image, user, MAX_DEBUG, MAX_TIME, cache) {
             Ok(Some(types)) => Chains::new(image.bias, Some(types), None),
             Ok(None) => {
                 let is_stripped = image.symbols().is_ok_and(|symbols| symbols.is_empty());
@@ -342,7 +342,8 @@ impl Chains {
 
     /// Why there are no chains, and what would show them: one sentence. None if types are known.
     pub(super) fn lack(&self) -> Option<String> {
-        if let Some(problem) = &self.problem {
+        let later = || self.layouts.as_ref().and_then(|layouts| layouts.types.problem());
+        if let Some(problem) = self.problem.as_deref().or_else(later) {
             return Some(format!("where tasks await is unknown: {problem}"));
         }
         let is_split = self.layouts.as_ref().is_some_and(|layouts| layouts.types.is_incomplete());
@@ -353,6 +354,13 @@ impl Chains {
             false => !self.futures.is_empty() && self.futures.values().all(is_unknown),
         };
         self.lack.or_else(|| lacks().then_some(lack)).map(str::to_owned)
+    }
+
+    /// Keeps what was found out about types for the next loiter. `repeated`: the target will be read again.
+    pub(super) fn keep(&mut self, repeated: bool) {
+        if let Some(layouts) = &mut self.layouts {
+            layouts.types.keep(repeated);
+        }
     }
 
     /// Whether the time for reading types is over: types that were not met by then stay unknown.

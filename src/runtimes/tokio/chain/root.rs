@@ -48,7 +48,7 @@ impl Seen {
 
 impl Chains {
     /// The functions at an address of the target; the variables of those that are `wanted`.
-    pub(in super::super) fn frame(&mut self, address: u64, wanted: &dyn Fn(&str) -> bool) -> Option<Frame> {
+    pub(in super::super) fn frame(&mut self, address: u64, wanted: fn(&str) -> bool) -> Option<Frame> {
         let bias = self.bias;
         self.layouts.as_mut()?.types.frame(address.wrapping_sub(bias), wanted)
     }

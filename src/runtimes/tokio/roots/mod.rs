@@ -115,7 +115,7 @@ impl Tokio {
         let Learned { code, chains, roots: known, .. } = learned;
         let code = match code {
             Some(code) => code,
-            None => code.insert(NativeCode::of(target)?),
+            None => code.insert(NativeCode::of(target)?.kept_in(options.cache.as_deref())),
         };
         let mut reader = Reader {
             target,
@@ -212,7 +212,7 @@ impl Reader<'_> {
         let has_it = |name: &str| matches!(names::role(name), Role::Pins | Role::Blocks);
         let mut images = self.chains.iter_mut().enumerate();
         let found =
-            images.find_map(|(image, chains)| Some((image, Arc::new(chains.frame(address, &has_it)?))));
+            images.find_map(|(image, chains)| Some((image, Arc::new(chains.frame(address, has_it)?))));
         if self.known.frames.len() < MAX_KNOWN {
             self.known.frames.insert(address, found.clone());
         }
