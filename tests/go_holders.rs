@@ -115,7 +115,7 @@ fn check_running(version: &str, flavour: Flavour) {
     for pause in [Pause::Everything, Pause::RunningThreads, Pause::Nothing] {
         let at = format!("{} {flavour:?} {pause:?}", toolchain.full_version);
         // Frozen, all of them are found, every time. Otherwise those that run may move on while they
-        // are read. About one frozen reading in a thousand lacks one holder, and it is not known why: one is
+        // are read. Seldom a frozen reading lacks one holder, and it is not known why: one is
         // shown, two are wrong.
         let (mut wrong, mut never_found) = (Vec::new(), None::<Vec<Failure>>);
         let mut lacking = 0;
