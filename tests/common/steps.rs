@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use iced_x86::{Decoder, DecoderOptions, Mnemonic};
+use iced_x86::{Decoder, DecoderOptions, Mnemonic, OpKind, Register};
 use loiter::process::{Registers, Target};
 use nix::sys::ptrace;
 use nix::unistd::Pid;
@@ -22,17 +22,40 @@ pub fn registers(tid: Pid) -> Registers {
 pub struct Calls {
     /// Outermost first: where the return address is on the stack, and the address.
     open: Vec<(u64, u64)>,
-    /// By address of an instruction: its length if it is a call.
-    known: HashMap<u64, Option<u64>>,
+    known: HashMap<u64, Kind>,
+}
+
+/// What an instruction does, as far as calls are concerned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// A call, and its length in bytes.
+    Call(u64),
+    /// Takes its stack pointer from memory: to another stack.
+    Switch,
+    Other,
 }
 
 impl Calls {
     /// Notes that the instruction at an address has run.
     pub fn note(&mut self, target: &dyn Target, ran: u64, now: &Registers) {
         self.open.retain(|(slot, _)| *slot >= now.sp);
-        if let Some(len) = *self.known.entry(ran).or_insert_with(|| call_at(target, ran)) {
+        if let Kind::Call(len) = self.kind(target, ran) {
             self.open.push((now.sp, ran + len));
         }
+    }
+
+    /// Does the instruction at an address lead to another stack? Not all that do are known.
+    pub fn switches(&mut self, target: &dyn Target, address: u64) -> bool {
+        self.kind(target, address) == Kind::Switch
+    }
+
+    fn kind(&mut self, target: &dyn Target, address: u64) -> Kind {
+        *self.known.entry(address).or_insert_with(|| kind_at(target, address))
+    }
+
+    /// Notes a call that no call instruction made: where its return address is on the stack, and the address.
+    pub fn push(&mut self, slot: u64, address: u64) {
+        self.open.push((slot, address));
     }
 
     /// Where they return to, innermost first.
@@ -46,14 +69,21 @@ impl Calls {
     }
 }
 
-/// The length of the instruction at an address if it is a call.
-fn call_at(target: &dyn Target, address: u64) -> Option<u64> {
+fn kind_at(target: &dyn Target, address: u64) -> Kind {
     // An instruction has 15 bytes at most; the next page may be missing.
     let in_page = 4096 - address as usize % 4096;
     let code = target.read_vec(address, 15).or_else(|_| target.read_vec(address, in_page));
     let code = code.expect("what has run can be read");
     let instruction = Decoder::with_ip(64, &code, address, DecoderOptions::NONE).decode();
-    (instruction.mnemonic() == Mnemonic::Call).then_some(instruction.len() as u64)
+    match instruction.mnemonic() {
+        Mnemonic::Call => Kind::Call(instruction.len() as u64),
+        Mnemonic::Mov
+            if instruction.op0_register() == Register::RSP && instruction.op1_kind() == OpKind::Memory =>
+        {
+            Kind::Switch
+        }
+        _ => Kind::Other,
+    }
 }
 
 /// A copy of the stack as a sample has it: `size` bytes, or as much as is there.
@@ -68,13 +98,14 @@ pub fn stack(target: &dyn Target, sp: u64, size: usize) -> Vec<u8> {
     bytes
 }
 
+/// Addresses of one chain at most: kernel.perf_event_max_stack.
+pub const MAX_CHAIN: usize = 127;
+
 /// Return addresses by frame pointers as the kernel collects them for a sample (perf_callchain_user in
 /// arch/x86/events/core.c): the first is the program counter.
 pub fn chain(target: &dyn Target, registers: &Registers) -> Vec<u64> {
-    /// kernel.perf_event_max_stack
-    const MAX: usize = 127;
     let (mut chain, mut frame) = (vec![registers.pc], registers.bp);
-    while chain.len() < MAX
+    while chain.len() < MAX_CHAIN
         && let (Ok(next), Ok(address)) = (target.read_u64(frame), target.read_u64(frame.wrapping_add(8)))
     {
         chain.push(address);

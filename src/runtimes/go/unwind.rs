@@ -107,6 +107,8 @@ pub(super) enum Switch {
     Resume,
     /// `sigtramp`: the kernel called it for a signal.
     Signal,
+    /// `sigreturn`: `sigtramp` has returned to it. The kernel takes up what was interrupted. With libc, that has its own.
+    SignalEnd,
 }
 
 impl Switch {
@@ -119,6 +121,7 @@ impl Switch {
             "runtime.cgocallback" => Switch::Callback,
             "runtime.gogo" | "gogo" => Switch::Resume,
             "runtime.sigtramp" | "runtime.cgoSigtramp" => Switch::Signal,
+            "runtime.sigreturn" | "runtime.sigreturn__sigaction" => Switch::SignalEnd,
             _ => Switch::No,
         }
     }
@@ -301,7 +304,11 @@ impl<'a> Unwinder<'a> {
                     bp if bp == slot - 8 => self.check.agree += 1,
                     _ => self.check.disagree += 1,
                 }
-                bp = stack.word(slot - 8).unwrap_or(0);
+                // Before Go 1.21 a function makes room for its frame before it saves there.
+                let not_yet_saved = innermost && interrupted && !code.assembly && bp > slot - 8;
+                if !not_yet_saved {
+                    bp = stack.word(slot - 8).unwrap_or(0);
+                }
             }
             pc = caller;
             sp = slot + RETURN_ADDRESS_SIZE;

@@ -6,7 +6,7 @@ use super::trace::Tracer;
 use crate::process::Registers;
 use crate::process::registers::{FRAME_POINTER, STACK_POINTER};
 use crate::runtimes::go::arch;
-use crate::runtimes::go::unwind::{Code, CodeAddress, End, Start, Switch};
+use crate::runtimes::go::unwind::{Code, CodeAddress, Start, Switch};
 use crate::runtimes::native::status_of;
 use crate::snapshot::StackStatus;
 use crate::symbols::native::{NativeFrame, NoCaller, StackBytes};
@@ -78,14 +78,8 @@ impl Tracer<'_> {
         self.callers(tracing, goroutine)
     }
 
-    /// A signal interrupted the thread: goes on where it did.
-    pub(super) fn interrupted(
-        &mut self,
-        tracing: &mut Tracing<'_>,
-        end: End,
-        code: Code,
-    ) -> Option<NativeFrame> {
-        let context = end.sp.checked_add(code.delta)?.checked_add(8)?;
+    /// A signal interrupted the thread: goes on where it did. `context` is where the kernel saved that.
+    pub(super) fn interrupted(&mut self, tracing: &mut Tracing<'_>, context: u64) -> Option<NativeFrame> {
         let from = usize::try_from(context.checked_sub(tracing.moment.registers.sp)?).ok()?;
         let found = tracing.moment.stack.get(from..).and_then(arch::saved_context);
         let Some((pc, general)) = found else { return tracing.ends(StackStatus::Truncated) };

@@ -133,6 +133,10 @@ impl<'a> Tracer<'a> {
         if code.switch == Switch::Foreign && !frame.is_interrupted {
             return self.foreign_call(tracing, frame, code);
         }
+        if code.switch == Switch::SignalEnd && frame.is_interrupted {
+            tracing.push(Place::Go(CodeAddress::interrupted(frame.pc)));
+            return self.interrupted(tracing, frame.sp);
+        }
         if code.writes_sp && code.switch == Switch::No {
             // Calls into the vDSO: the stack pointer proper is in r12 meanwhile.
             if let Some(proper) = behind(frame, code) {
@@ -149,6 +153,8 @@ impl<'a> Tracer<'a> {
                     tracing.push(place);
                     return self.on_goroutine(tracing, code, bp);
                 }
+                // The scheduler's g is in the register, but the stack is still the goroutine's.
+                Switch::Scheduler if tracing.machine.is_some() && !tracing.is_own(frame.sp) => {}
                 Switch::Scheduler => {
                     tracing.push(place);
                     tracing.scheduler = true;
@@ -158,7 +164,7 @@ impl<'a> Tracer<'a> {
                     tracing.push(place);
                     return tracing.ends(StackStatus::Broken);
                 }
-                Switch::No | Switch::Signal => {}
+                Switch::No | Switch::Signal | Switch::SignalEnd => {}
             }
         }
         if code.switch == Switch::Resume && matches!(side, Side::Goroutine(_)) {
@@ -188,7 +194,10 @@ impl<'a> Tracer<'a> {
             return if known { Some(caller) } else { tracing.ends(StackStatus::Broken) };
         };
         match (end.status, last.switch) {
-            (StackStatus::Complete, Switch::Signal) => self.interrupted(tracing, end, last),
+            // The kernel left where `sigtramp` returns to, and the context behind it.
+            (StackStatus::Complete, Switch::Signal) => {
+                self.interrupted(tracing, end.sp.saturating_add(last.delta).saturating_add(8))
+            }
             (StackStatus::Complete, _) => {
                 tracing.is_goroutine |= self.is_exit(end.pc);
                 let goroutine = matches!(side, Side::Goroutine(_)) || tracing.is_goroutine;
@@ -319,6 +328,10 @@ impl<'a> Tracer<'a> {
             tracing.push(Place::Go(CodeAddress::after_call(pc)));
             if code.top {
                 tracing.is_goroutine |= self.is_exit(pc);
+                return tracing.ends(StackStatus::Complete);
+            }
+            if code.switch == Switch::Scheduler {
+                tracing.scheduler = true;
                 return tracing.ends(StackStatus::Complete);
             }
             if tracing.is_full() {
