@@ -32,7 +32,7 @@ fn damaged_memory() {
     assert!(whole.len() > 100, "{} tasks", whole.len());
     let used = target.used(&readers[0]);
     let mut random = Random::new(0x0070_6b69_6f21);
-    let rounds = common::amount("LOITER_DAMAGED", 100, 2000);
+    let rounds = common::amount("LOITER_DAMAGED", 100, 300);
     let changes: Vec<Vec<(usize, u8, u64)>> = (0..rounds)
         .map(|round| {
             let count = 1 + round % MOST;
