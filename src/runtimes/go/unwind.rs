@@ -10,6 +10,9 @@ use super::module::Module;
 use crate::process::bytes::u64_at;
 use crate::snapshot::StackStatus;
 
+/// Code addresses that an unwinder remembers.
+const MAX_SEEN: usize = 1 << 20;
+
 /// A code address in a stack, and how it is looked up.
 ///
 /// A return address belongs to the line of the call before it; an address at which something
@@ -190,6 +193,9 @@ impl<'a> Unwinder<'a> {
     pub(super) fn code(&mut self, pc: u64) -> Option<Code> {
         if let Some(code) = self.seen.get(&pc) {
             return *code;
+        }
+        if self.seen.len() >= MAX_SEEN {
+            self.seen.clear();
         }
         let code = self.look_up(pc);
         self.seen.insert(pc, code);
