@@ -22,7 +22,9 @@ pub use fixture::{Fixture, MemStats};
 pub(crate) use matrix::matrix;
 
 pub use tokio_books::{BookedRoot, BookedTask, Metrics, TokioFixture};
-pub use tokio_build::{TOKIO_VERSIONS, TokioFlavour, build_tokio, build_tokio_http, build_tokio_leaks};
+pub use tokio_build::{
+    TOKIO_VERSIONS, TokioFlavour, build_tokio, build_tokio_http, build_tokio_leaks, build_tokio_sockets,
+};
 
 pub use go_build::{Flavour, Program, Toolchain, build};
 

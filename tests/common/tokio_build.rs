@@ -129,6 +129,11 @@ pub fn build_tokio_leaks(version: &str, flavour: TokioFlavour) -> PathBuf {
     build_fixture(("tokio_leaks", "planted"), version, flavour)
 }
 
+/// The same with the program whose tasks wait for descriptors.
+pub fn build_tokio_sockets(version: &str, flavour: TokioFlavour) -> PathBuf {
+    build_fixture(("tokio_sockets", "sockets"), version, flavour)
+}
+
 /// The same with the program that serves HTTP.
 pub fn build_tokio_http(version: &str, flavour: TokioFlavour) -> PathBuf {
     build_fixture(("tokio_http", "web"), version, flavour)

@@ -1,6 +1,8 @@
-//! Turns headers into tasks of the model. [`roots`] does so with the futures of `block_on`.
+//! Turns headers into tasks of the model. [`roots`] does so with the futures of `block_on`; [`sockets`] adds what tasks wait
+//! for where chains do not say it.
 
 mod roots;
+mod sockets;
 
 use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
@@ -338,6 +340,9 @@ impl<'a> Converter<'a> {
         if options.links.is_zero() || self.descriptors.is_empty() {
             return Ok(());
         }
+        into.links.descriptors.iter().for_each(|known| {
+            self.descriptors.remove(&known.fd);
+        });
         let all: Vec<u32> = self.descriptors.into_iter().collect();
         match self.target.descriptors(&all) {
             Ok(found) => into.links.descriptors.extend(found),

@@ -2,8 +2,8 @@
 //!
 //! How one reading works: `find` knows the vtables of all types of tasks, `scan` finds every header that names one,
 //! `owned` reads the schedulers that the headers name and checks the number of tasks by theirs, `names` says what type a
-//! task is, and `convert` turns all of it into the model. `roots` finds the futures that threads block on. `version` says
-//! which Tokio it is.
+//! task is, and `convert` turns all of it into the model. `scheduled_io` says which tasks wait for which descriptors, `roots`
+//! finds the futures that threads block on, `version` says which Tokio it is.
 
 use std::num::NonZeroUsize;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -30,6 +30,7 @@ mod roots;
 mod running;
 mod sampling;
 mod scan;
+mod scheduled_io;
 mod timers;
 mod version;
 mod workers;
@@ -337,6 +338,7 @@ impl Attached for Tokio {
         into.reserve_tasks(scan.headers.len());
         converter.first = into.task_count();
         converter.tasks(&scan.headers, into);
+        converter.sockets(&scan.headers, options, into)?;
         let first = converter.first;
         converter.roots(roots.found, into);
         converter.finish(options, into)?;
