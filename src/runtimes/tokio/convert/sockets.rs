@@ -13,8 +13,8 @@ use crate::process::TargetError;
 use crate::process::bytes::word;
 use crate::runtimes::ReadOptions;
 use crate::snapshot::{
-    Descriptor, DescriptorKind, ObjectKind, SnapshotBuilder, Socket, SocketState, Task, TaskState, Wait,
-    WaitClass, WaitOp,
+    Descriptor, DescriptorKind, ObjectKind, SnapshotBuilder, Socket, SocketState, StackStatus, Task,
+    TaskState, Wait, WaitClass, WaitOp,
 };
 
 /// What begins the reason of a task that something else may wake.
@@ -130,7 +130,8 @@ impl Converter<'_> {
         words.dedup();
         let text = words.iter().map(|(word, _)| *word).collect::<Vec<_>>().join(", ");
         let reason = if is_all { text } else { format!("{PERHAPS}{text}") };
-        if into.tasks().get(row).is_some_and(|task| task.reason.is_none()) {
+        let is_news = |task: &Task| task.reason.is_none() || is_all && ends_early(task);
+        if into.tasks().get(row).is_some_and(is_news) {
             let reason = into.code.string(&reason);
             let task = into.task_mut(row);
             task.reason = Some(reason);
@@ -183,5 +184,10 @@ impl Facts {
 /// Whether it is unknown what a task waits for, or which descriptor it is.
 fn lacks_descriptors(task: &Task) -> bool {
     let is_of_some = matches!(task.wait_class, WaitClass::Io | WaitClass::Network) && task.waits.is_empty();
-    task.reason.is_none() || is_of_some
+    task.reason.is_none() || ends_early(task) || is_of_some
+}
+
+/// Whether its chain ends at a future of which only the type is known, which is its reason.
+fn ends_early(task: &Task) -> bool {
+    task.stack_status == StackStatus::Gaps && task.wait_class == WaitClass::Other && task.waits.is_empty()
 }
