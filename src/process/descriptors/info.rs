@@ -79,6 +79,8 @@ pub struct Watched {
     pub write: bool,
     /// What the process noted beside it.
     pub data: u64,
+    /// The inode of what was added. The number may be another one's by now.
+    pub inode: Option<u64>,
 }
 
 /// The descriptors in an epoll set. Empty if they cannot be read. The kernel keeps the set locked meanwhile.
@@ -91,11 +93,13 @@ pub fn watched_by(pid: u32, poll: u32) -> Vec<Watched> {
 /// Lines "tfd:        5 events: 80000019 data:     7f00  pos:0 ino:61 sdev:5".
 fn watched(text: &str) -> Vec<Watched> {
     let line = |line: &str| {
-        let words: Vec<&str> = line.strip_prefix("tfd:")?.split_ascii_whitespace().take(5).collect();
-        let [fd, "events:", events, "data:", data] = words[..] else { return None };
+        let mut words = line.strip_prefix("tfd:")?.split_ascii_whitespace();
+        let first: Vec<&str> = words.by_ref().take(5).collect();
+        let [fd, "events:", events, "data:", data] = first[..] else { return None };
+        let inode = words.find_map(|word| u64::from_str_radix(word.strip_prefix("ino:")?, 16).ok());
         let events = u32::from_str_radix(events, 16).ok()?;
         let data = u64::from_str_radix(data, 16).ok()?;
-        Some(Watched { fd: fd.parse().ok()?, read: events & IN != 0, write: events & OUT != 0, data })
+        Some(Watched { fd: fd.parse().ok()?, read: events & IN != 0, write: events & OUT != 0, data, inode })
     };
     text.lines().filter_map(line).take(MAX_WATCHED).collect()
 }
@@ -135,8 +139,8 @@ mod tests {
     fn descriptors_in_a_set() {
         let text = "pos: 0\ntfd:        5 events: 80000019 data:     7f00  pos:0 ino:61 sdev:5\ntfd: 6 events: 4 data: 0\n";
         let found = watched(text);
-        assert_eq!(found[0], Watched { fd: 5, read: true, write: false, data: 0x7f00 });
-        assert_eq!(found[1], Watched { fd: 6, read: false, write: true, data: 0 });
+        assert_eq!(found[0], Watched { fd: 5, read: true, write: false, data: 0x7f00, inode: Some(0x61) });
+        assert_eq!(found[1], Watched { fd: 6, read: false, write: true, data: 0, inode: None });
     }
 
     proptest! {

@@ -52,6 +52,15 @@ pub(super) struct Waiter {
     pub(super) fd: u32,
     /// What it wants to do.
     pub(super) op: WaitOp,
+    /// The inode of what the driver has the record for.
+    pub(super) inode: Option<u64>,
+}
+
+/// A descriptor that the driver has a record for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+struct Polled {
+    fd: u32,
+    inode: Option<u64>,
 }
 
 /// A waker that was found.
@@ -78,19 +87,21 @@ pub(super) fn waiters(
         return Ok(None);
     }
     let watched = polls_of(pid).into_iter().flat_map(|poll| watched_by(pid, poll));
-    let records: FxHashSet<(u64, u32)> = watched
-        .map(|watched| (watched.data, watched.fd))
+    let records: FxHashSet<(u64, Polled)> = watched
+        .map(|watched| (watched.data, Polled { fd: watched.fd, inode: watched.inode }))
         .filter(|(address, _)| is_pointer(*address))
         .take(most)
         .collect();
-    let mut records: Vec<(u64, u32)> = records.into_iter().collect();
+    let mut records: Vec<(u64, Polled)> = records.into_iter().collect();
     records.sort_unstable();
     let mut wakers = Vec::new();
     let mut entries = Vec::new();
-    each(target, &records, RECORD, |&(_, fd), bytes| {
+    each(target, &records, RECORD, |&(_, polled), bytes| {
         let readiness = word(bytes, READINESS);
-        wakers.extend(SLOTS.iter().filter_map(|&(at, interest)| waker(bytes, at, interest, (fd, readiness))));
-        entries.push((word(bytes, LIST), (fd, readiness)));
+        wakers.extend(
+            SLOTS.iter().filter_map(|&(at, interest)| waker(bytes, at, interest, (polled, readiness))),
+        );
+        entries.push((word(bytes, LIST), (polled, readiness)));
     })?;
     listed(target, entries, &mut wakers)?;
     wakers.retain(|waker| is_task(waker.waiter.task));
@@ -104,12 +115,14 @@ pub(super) fn waiters(
 /// Adds the wakers of lists. `entries`: where each list begins, and its descriptor with the readiness.
 fn listed(
     target: &dyn Target,
-    mut entries: Vec<(u64, (u32, u64))>,
+    mut entries: Vec<(u64, (Polled, u64))>,
     wakers: &mut Vec<Waker>,
 ) -> Result<(), TargetError> {
     let mut left = MAX_ENTRIES;
+    let mut seen = FxHashSet::default();
     for _ in 0..MAX_LIST {
-        entries.retain(|(address, _)| is_pointer(*address));
+        // A list that changes, or that the program has made so, may lead back.
+        entries.retain(|(address, _)| is_pointer(*address) && seen.insert(*address));
         entries.truncate(left);
         left -= entries.len();
         if entries.is_empty() {
@@ -126,7 +139,7 @@ fn listed(
 }
 
 /// The waker at `at`, if there may be one.
-fn waker(bytes: &[u8], at: usize, interest: u64, (fd, readiness): (u32, u64)) -> Option<Waker> {
+fn waker(bytes: &[u8], at: usize, interest: u64, (polled, readiness): (Polled, u64)) -> Option<Waker> {
     let op = match interest {
         READABLE => WaitOp::Read,
         WRITABLE => WaitOp::Write,
@@ -134,7 +147,8 @@ fn waker(bytes: &[u8], at: usize, interest: u64, (fd, readiness): (u32, u64)) ->
         _ => WaitOp::Wait,
     };
     let (vtable, task) = (word(bytes, at), word(bytes, at + 8));
-    let waiter = Waiter { task, fd, op };
+    let Polled { fd, inode } = polled;
+    let waiter = Waiter { task, fd, op, inode };
     (vtable != 0).then_some(Waker { vtable, waiter, is_over: readiness & interest != 0 })
 }
 
@@ -188,6 +202,8 @@ mod tests {
     const VTABLE: u64 = 0x5600_0000_1000;
     const TASK: u64 = 0x7f00_0000_2000;
 
+    const POLLED: Polled = Polled { fd: 7, inode: Some(61) };
+
     fn record(words: [u64; 10]) -> Vec<u8> {
         words.iter().flat_map(|word| word.to_le_bytes()).collect()
     }
@@ -196,14 +212,16 @@ mod tests {
     fn wakers_of_those_who_read_and_write() {
         // The second slot is empty: its waker was taken, and the task's address is left.
         let bytes = record([0, 0, 0x1_0002, 0, 0, 0, VTABLE, TASK, 0, TASK]);
-        let found: Vec<Waker> =
-            SLOTS.iter().filter_map(|&(at, interest)| waker(&bytes, at, interest, (7, 0x1_0002))).collect();
+        let found: Vec<Waker> = SLOTS
+            .iter()
+            .filter_map(|&(at, interest)| waker(&bytes, at, interest, (POLLED, 0x1_0002)))
+            .collect();
         let [reader] = found[..] else { panic!("{found:?}") };
-        assert_eq!(reader.waiter, Waiter { task: TASK, fd: 7, op: WaitOp::Read });
+        assert_eq!(reader.waiter, Waiter { task: TASK, fd: 7, op: WaitOp::Read, inode: Some(61) });
         assert!(!reader.is_over);
-        let ready = waker(&bytes, SLOTS[0].0, READABLE, (7, 0x1_0003));
+        let ready = waker(&bytes, SLOTS[0].0, READABLE, (POLLED, 0x1_0003));
         assert!(ready.is_some_and(|waker| waker.is_over), "it is about to be woken");
-        let either = waker(&bytes, SLOTS[0].0, READABLE | WRITABLE, (7, 0));
+        let either = waker(&bytes, SLOTS[0].0, READABLE | WRITABLE, (POLLED, 0));
         assert!(either.is_some_and(|waker| waker.waiter.op == WaitOp::Wait));
     }
 
@@ -211,9 +229,9 @@ mod tests {
         #[test]
         fn any_bytes(bytes in prop::collection::vec(any::<u8>(), 0..RECORD + 8), readiness: u64) {
             for (at, interest) in SLOTS {
-                let _ = waker(&bytes, at, interest, (1, readiness));
+                let _ = waker(&bytes, at, interest, (POLLED, readiness));
             }
-            let _ = waker(&bytes, WAKER, readiness, (1, readiness));
+            let _ = waker(&bytes, WAKER, readiness, (POLLED, readiness));
         }
     }
 }

@@ -55,6 +55,11 @@ impl Converter<'_> {
         let at_rest = self.at_rest(&found, &unknown)?;
         found.retain(|waiter| at_rest.contains(&waiter.task));
         let known = self.known_descriptors(&found, into)?;
+        found.retain(|waiter| match known.get(&waiter.fd) {
+            Some(facts) => facts.inode.zip(waiter.inode).is_none_or(|(now, then)| now == then),
+            // It is closed, or nothing is known of any.
+            None => known.is_empty(),
+        });
         for of_task in found.chunk_by(|one, other| one.task == other.task) {
             let Some((waiter, row)) = of_task.first().and_then(|one| Some((one, row_of(one.task, into)?)))
             else {
@@ -160,12 +165,17 @@ impl Converter<'_> {
 struct Facts {
     is_socket: bool,
     listens: bool,
+    /// Its own inode, if the kernel gives it one.
+    inode: Option<u64>,
 }
 
 impl Facts {
     fn of(descriptor: &Descriptor) -> Facts {
         let is_listening = |socket: &Socket| socket.state == SocketState::Listen;
+        // What has no inode of its own is identified in other ways.
+        let has_own = !matches!(descriptor.kind, DescriptorKind::Event | DescriptorKind::Terminal);
         Facts {
+            inode: descriptor.file.filter(|_| has_own).map(|file| file.inode),
             is_socket: descriptor.kind == DescriptorKind::Socket,
             listens: descriptor.socket.as_ref().is_some_and(is_listening),
         }
