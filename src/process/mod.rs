@@ -66,7 +66,7 @@ pub use live::open_pid;
 pub use moment::Moment;
 pub use patience::{Handle, supervised};
 pub use processes::{Candidate, candidate, pids, processes};
-pub(crate) use program::{beginning, begun};
+pub(crate) use program::{Mark, beginning, begun};
 #[cfg(feature = "demo")]
 pub(crate) use sys::allow_readers;
 pub(crate) use sys::{Meeting, end_with_us, let_us_trace, meet_before_exec, monotonic_ns, thread_cpu_time};

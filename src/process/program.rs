@@ -8,6 +8,9 @@ use std::time::{Duration, Instant};
 
 use rustc_hash::FxHasher;
 
+use super::Memory;
+use super::bytes::words;
+
 /// What the kernel tells a program (its auxiliary vector) is a few hundred bytes (`AT_VECTOR_SIZE` in Linux 6.18).
 const MAX_VECTOR: usize = 2048;
 /// A program that is waited for longer than this is taken as it is.
@@ -29,6 +32,38 @@ pub(crate) fn beginning(pid: u32) -> Option<u64> {
 pub(crate) fn begun(pid: u32) -> Option<u64> {
     wait(pid);
     beginning(pid)
+}
+
+/// A sign that a program is still the same, which one short read finds: random bytes that the kernel puts on the stack of each
+/// new program (AT_RANDOM, getauxval(3)), at a place that is random, too.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Mark {
+    address: u64,
+    bytes: [u8; 16],
+}
+
+impl Mark {
+    /// That of the program which began in this way. None if the process runs another one by now, or if there is none.
+    pub(crate) fn of(memory: &(impl Memory + ?Sized), pid: u32, began: u64) -> Option<Mark> {
+        let address = random_bytes(&vector(pid)?)?;
+        let mut mark = Mark { address, bytes: [0; 16] };
+        memory.read(address, &mut mark.bytes).ok()?;
+        (beginning(pid) == Some(began)).then_some(mark)
+    }
+
+    /// It is there: the program is the same. If it is not, the program may have changed the bytes itself.
+    pub(crate) fn is_there(&self, memory: &(impl Memory + ?Sized)) -> bool {
+        let mut bytes = [0; 16];
+        memory.read(self.address, &mut bytes).is_ok() && bytes == self.bytes
+    }
+}
+
+/// Where the random bytes of a program are.
+fn random_bytes(vector: &[u8]) -> Option<u64> {
+    const AT_RANDOM: u64 = 25;
+    let words: Vec<u64> = words(vector).collect();
+    let (pairs, _) = words.as_chunks();
+    pairs.iter().find(|[key, _]| *key == AT_RANDOM).map(|[_, address]| *address)
 }
 
 /// Waits while the kernel maps a program that has just begun: it reads its file for that, and until it is done only a
@@ -64,7 +99,7 @@ fn machine(header: &[u8; 20]) -> Option<String> {
     }
 }
 
-/// A recording asks for it at each batch of samples: one call to read it.
+/// One call to read it.
 fn vector(pid: u32) -> Option<Vec<u8>> {
     let mut bytes = vec![0; MAX_VECTOR];
     let len = File::open(format!("/proc/{pid}/auxv")).and_then(|mut file| file.read(&mut bytes)).ok()?;
@@ -104,6 +139,19 @@ mod tests {
         assert!(!is_being_mapped(&own));
         assert!(begun(std::process::id()).is_some());
         assert_eq!(begun(std::process::id()), beginning(std::process::id()));
+    }
+
+    #[test]
+    fn a_mark_is_there_as_long_as_the_program() {
+        let pid = std::process::id();
+        let target = crate::process::open_pid(pid).unwrap();
+        let began = beginning(pid).unwrap();
+        let mark = Mark::of(target.as_ref(), pid, began).unwrap();
+        assert!(mark.is_there(target.as_ref()));
+        assert!(mark.bytes != [0; 16]);
+        let other = Mark { bytes: [0; 16], ..mark };
+        assert!(!other.is_there(target.as_ref()));
+        assert!(Mark::of(target.as_ref(), pid, began ^ 1).is_none(), "it is of another program");
     }
 
     #[test]

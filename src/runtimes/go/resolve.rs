@@ -16,6 +16,7 @@ pub(super) struct Resolver<'a> {
     locations: FxHashMap<CodeAddress, LocationId>,
     within: FxHashMap<u64, LocationId>,
     calls: FxHashMap<u64, Option<LocationId>>,
+    creators: FxHashMap<u64, Option<LocationId>>,
     entries: FxHashMap<u64, Option<FunctionId>>,
     helpers: FxHashMap<u64, bool>,
     cgocalls: FxHashMap<u64, bool>,
@@ -28,6 +29,7 @@ impl<'a> Resolver<'a> {
             locations: FxHashMap::default(),
             within: FxHashMap::default(),
             calls: FxHashMap::default(),
+            creators: FxHashMap::default(),
             entries: FxHashMap::default(),
             helpers: FxHashMap::default(),
             cgocalls: FxHashMap::default(),
@@ -73,8 +75,13 @@ impl<'a> Resolver<'a> {
     /// The place of the `go` statement that started a goroutine; None for the first goroutine of
     /// the program, which no statement started.
     pub(super) fn creator(&mut self, gopc: u64, into: &mut CodeBuilder) -> Option<LocationId> {
-        self.find(gopc)?;
-        Some(self.location(CodeAddress::after_call(gopc), into))
+        if let Some(&known) = self.creators.get(&gopc) {
+            return known;
+        }
+        let is_code = self.find(gopc).is_some();
+        let creator = is_code.then(|| self.location(CodeAddress::after_call(gopc), into));
+        self.creators.insert(gopc, creator);
+        creator
     }
 
     /// The one frame before a return address, which is the innermost there; None outside of Go's code.

@@ -82,6 +82,8 @@ pub(super) struct Code {
     pub(super) delta: u64,
     /// The stack ends here: goexit, mstart and the like.
     pub(super) top: bool,
+    /// It is `goexit`: the stack is a goroutine's, and ends here.
+    pub(super) exit: bool,
     /// Changes the stack pointer in ways that the table does not describe.
     pub(super) writes_sp: bool,
     /// Was called by a signal handler, at any instruction, not by a call instruction.
@@ -220,6 +222,7 @@ impl<'a> Unwinder<'a> {
             entry: function.entry(),
             delta,
             top,
+            exit: top && name == "runtime.goexit",
             writes_sp: function.is_sp_write(),
             injected: is_injected(&name),
             switch: Switch::of(&name),

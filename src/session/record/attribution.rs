@@ -4,7 +4,7 @@ use super::RecordError;
 use super::batch::{Batch, Mapped};
 use super::code_changes::CodeChanges;
 use super::threads::Threads;
-use crate::process::{Moment, Registers, Target, beginning};
+use crate::process::{Mark, Moment, Registers, Target, beginning};
 use crate::recording::{Clock, RecordingBuilder, Sample, Whose};
 use crate::runtimes::{Attribute, Claim, Images, NativeStacks, Owner, Readable};
 use crate::session::process::is_another;
@@ -19,6 +19,8 @@ pub(super) struct Attribution<'a> {
     start_ns: u64,
     /// What the kernel told the program when it began. None: nobody asks whether it is still the same.
     began: Option<u64>,
+    /// Says the same with one short read, as long as it is there.
+    mark: Option<Mark>,
     changes: CodeChanges,
     /// Samples whose task or labels were not known any more when they were looked at.
     missed: u64,
@@ -60,7 +62,10 @@ impl<'a> Attribution<'a> {
         let changes = CodeChanges::new(|| read = Some((Images::new(target), NativeStacks::new(target))));
         let (images, native) = read.unwrap_or_else(|| (Images::new(target), NativeStacks::new(target)));
         let native = native.map_err(crate::Error::from)?;
-        Ok(Attribution { target, runtimes: Vec::new(), images, native, start_ns, began, changes, missed: 0 })
+        let pid = target.info().pid.unwrap_or(0);
+        let mark = began.and_then(|began| Mark::of(target, pid, began));
+        let runtimes = Vec::new();
+        Ok(Attribution { target, runtimes, images, native, start_ns, began, mark, changes, missed: 0 })
     }
 
     /// From here on, the runtimes of the process say whose samples are. The recording numbers them from `first` on.
@@ -155,6 +160,9 @@ impl<'a> Attribution<'a> {
 
     /// The process is still the same program. If not, what was read may be of the next one.
     pub(super) fn is_same(&self) -> bool {
+        if self.mark.is_some_and(|mark| mark.is_there(self.target)) {
+            return true;
+        }
         !is_another(self.began, beginning(self.target.info().pid.unwrap_or(0)))
     }
 
@@ -187,8 +195,10 @@ impl<'a> Attribution<'a> {
             found.keep(frames);
         }
         self.cut(&mut found, moment.at_ns, builder);
-        let kernel = self.native.kernel(moment.kernel_chain, &mut builder.code);
-        found.stack.splice(0..0, kernel);
+        if !moment.kernel_chain.is_empty() {
+            let kernel = self.native.kernel(moment.kernel_chain, &mut builder.code);
+            found.stack.splice(0..0, kernel);
+        }
         found
     }
 

@@ -86,7 +86,7 @@ impl Source {
     fn drain(&mut self, stack_end: &StackEnd<'_>) {
         // A process that has ended cannot be asked any more: the last answer must not be older than a small share of the
         // recording. To ask each time would be half of what a recording costs.
-        if self.end_ns.is_some() || self.asked.elapsed() >= self.begin.elapsed() / 64 {
+        if self.end_ns.is_some() || self.asked.elapsed() >= self.begin.elapsed() / 32 {
             self.asked = Instant::now();
             self.used = CpuTime::of(self.pid).or(self.used);
         }

@@ -41,7 +41,7 @@ impl Machine {
             *bytes = rest;
             taken
         };
-        let (procid, g0) = (word(take(8), 0), word(take(8), 0));
+        let (g0, procid) = (word(take(8), 0), word(take(8), 0));
         let gsignal = offsets.m_gsignal.map_or(0, |_| word(take(8), 0));
         let mut parse = |g: &Raw| Raw::parse(g.address, take(offsets.g_size), offsets);
         let machine =
@@ -144,7 +144,8 @@ impl<'a> Machines<'a> {
     /// Reads the Ms of threads that are known again, in one call. None for each that is not as it was.
     fn again(&self, threads: &[u32]) -> Vec<(u32, Option<Machine>)> {
         let offsets = &self.go.offsets;
-        let fields = [Some(offsets.m_procid), Some(offsets.m_g0), offsets.m_gsignal];
+        // In the order in which Go has them: what is close together is read as one.
+        let fields = [Some(offsets.m_g0), Some(offsets.m_procid), offsets.m_gsignal];
         let known = |tid: &u32| Some((*tid, *self.known.get(tid)?));
         let all: Vec<(u32, Machine)> = threads.iter().filter_map(known).collect();
         let mut ranges = Vec::with_capacity(5 * all.len());

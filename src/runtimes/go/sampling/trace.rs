@@ -116,7 +116,7 @@ impl<'a> Tracer<'a> {
 
     /// Is this an address in the function that ends goroutines?
     pub(super) fn is_exit(&mut self, pc: u64) -> bool {
-        self.unwinder.code(pc).is_some_and(|code| code.top) && self.unwinder.is_function(pc, "runtime.goexit")
+        self.unwinder.code(pc).is_some_and(|code| code.exit)
     }
 
     /// Is this an address in a function that leads from one stack to another?
@@ -266,22 +266,28 @@ impl<'a> Tracer<'a> {
         if g.is_some_and(|g| self.machines.is_own(g)) && register.is_none() && tracing.machine.is_none() {
             return Side::Unknown;
         }
-        let goroutine = match self.goroutines.on_stack(sp, at) {
-            _ if register.is_some() && is_compiled => register,
-            OnStack::Of(one) if register.is_none_or(|other| other == one) => Some(one),
-            OnStack::Of(_) => {
-                tracing.contradiction = true;
-                None
-            }
-            OnStack::Uncertain => register.filter(|one| self.goroutines.may_be_on_stack(*one, sp, at)),
-            OnStack::Unowned => {
-                self.goroutines.note_unknown_stack();
-                register.filter(|one| self.goroutines.may_be_on_stack(*one, sp, at))
-            }
+        let goroutine = match register.filter(|_| is_compiled) {
+            Some(register) => Some(register),
+            None => self.owner_of_stack(tracing, sp, register),
         };
         let Some(goroutine) = goroutine else { return Side::Unknown };
         tracing.name(goroutine);
         Side::Goroutine(self.goroutines.stack_end(goroutine, at, sp).unwrap_or(u64::MAX))
+    }
+
+    /// The goroutine whose stack an address is in. `register`: the one in the g register, if there is one.
+    fn owner_of_stack(&mut self, tracing: &mut Tracing<'_>, sp: u64, register: Option<u64>) -> Option<u64> {
+        let at = tracing.moment.at_ns;
+        match self.goroutines.on_stack(sp, at) {
+            OnStack::Of(one) if register.is_none_or(|other| other == one) => return Some(one),
+            OnStack::Of(_) => {
+                tracing.contradiction = true;
+                return None;
+            }
+            OnStack::Uncertain => {}
+            OnStack::Unowned => self.goroutines.note_unknown_stack(),
+        }
+        register.filter(|one| self.goroutines.may_be_on_stack(*one, sp, at))
     }
 
     /// Goes on where `systemstack` or `asmcgocall` left a goroutine's stack with this frame pointer.
