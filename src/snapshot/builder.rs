@@ -1,7 +1,5 @@
 //! Fills a [`Snapshot`], interning as it goes.
 
-use rustc_hash::FxHashMap;
-
 use super::{
     Channel, Header, Hold, Links, LockState, ObjectId, ObjectKind, Snapshot, Span, Task, Wait, WaitObject,
     WaitOp,
@@ -9,9 +7,11 @@ use super::{
 use crate::code::{CodeBuilder, Interner};
 
 mod checkpoint;
+mod objects;
 mod order;
 
 pub use checkpoint::Checkpoint;
+use objects::Objects;
 
 /// Total waits that are kept.
 const MAX_WAITS: usize = 1 << 24;
@@ -28,8 +28,7 @@ pub struct SnapshotBuilder {
     pub code: CodeBuilder,
     /// What leads from waiting tasks to their causes. [`SnapshotBuilder::finish`] sorts the tables.
     pub links: Links,
-    objects: Vec<WaitObject>,
-    objects_by_address: FxHashMap<(ObjectKind, u64), ObjectId>,
+    objects: Objects,
     waits: Vec<Wait>,
     holds: Vec<Hold>,
     tasks: Vec<Task>,
@@ -52,14 +51,12 @@ impl SnapshotBuilder {
         address: u64,
         make: impl FnOnce(&mut Self) -> Option<Channel>,
     ) -> ObjectId {
-        let new = ObjectId(self.objects.len() as u32);
-        let id = *self.objects_by_address.entry((kind, address)).or_insert(new);
-        if id == new {
-            self.objects.push(WaitObject { kind, address, channel: None, lock: None });
-            let channel = make(self);
-            if let Some(object) = self.objects.get_mut(id.index()) {
-                object.channel = channel;
-            }
+        let (id, is_new) = self.objects.find_or_add(kind, address);
+        if is_new
+            && let Some(channel) = make(self)
+            && let Some(object) = self.objects.get_mut(id)
+        {
+            object.channel = Some(channel);
         }
         id
     }
@@ -88,19 +85,19 @@ impl SnapshotBuilder {
 
     /// The wait objects that were added so far, in the order of their ids.
     pub fn objects(&self) -> &[WaitObject] {
-        &self.objects
+        self.objects.all()
     }
 
     /// Records a lock's own state.
     pub fn set_lock_state(&mut self, object: ObjectId, state: LockState) {
-        if let Some(object) = self.objects.get_mut(object.index()) {
+        if let Some(object) = self.objects.get_mut(object) {
             object.lock = Some(state);
         }
     }
 
     /// Counts one more task that waits for a channel.
     pub fn count_waiter(&mut self, object: ObjectId, op: WaitOp) {
-        let Some(channel) = self.objects.get_mut(object.index()).and_then(|o| o.channel.as_mut()) else {
+        let Some(channel) = self.objects.get_mut(object).and_then(|o| o.channel.as_mut()) else {
             return;
         };
         match op {
@@ -160,7 +157,6 @@ impl SnapshotBuilder {
     /// Makes room for this many more objects.
     pub fn reserve_objects(&mut self, more: usize) {
         self.objects.reserve(more);
-        self.objects_by_address.reserve(more);
     }
 
     /// Makes room for what `more` tasks wait for, if they wait as the last ones do, since there were `before` objects,
@@ -179,7 +175,7 @@ impl SnapshotBuilder {
 
     /// How many objects, waits and branches there are.
     pub(crate) fn lengths(&self) -> [usize; 3] {
-        [self.objects.len(), self.waits.len(), self.links.branches.len()]
+        [self.objects().len(), self.waits.len(), self.links.branches.len()]
     }
 
     /// The finished snapshot, its tasks sorted by runtime and id.
@@ -199,7 +195,7 @@ impl SnapshotBuilder {
         Snapshot {
             header: self.header,
             code: self.code.finish(),
-            objects: self.objects,
+            objects: self.objects.into_all(),
             waits: self.waits,
             holds: self.holds,
             links: self.links,

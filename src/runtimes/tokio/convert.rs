@@ -1,17 +1,17 @@
-//! Turns headers into tasks of the model. [`roots`] does so with the futures of `block_on`; [`sockets`] adds what tasks wait
-//! for where chains do not say it.
+//! Turns headers into tasks of the model. [`reader`] reads their chains, some ahead. [`roots`] does the same with the futures of
+//! `block_on`; [`sockets`] adds what tasks wait for where chains do not say it.
 
+mod reader;
 mod roots;
 mod sockets;
 
 use std::collections::BTreeSet;
-use std::num::NonZeroUsize;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::chain::{self, Asked, Chains, Found, FoundChains, HeldLock, Ready, Wanted};
+use super::chain::{self, Found, HeldLock, Ready, Wanted};
 use super::find::Vtable;
 use super::kinds::{self, FutureType};
 use super::owned::Scheduler;
@@ -26,6 +26,8 @@ use crate::snapshot::{
     Action, Actor, By, Certainty, Hold, ObjectId, ObjectKind, SnapshotBuilder, StackStatus, Task, TaskState,
     Timer, TimerKind, TimerState, Wait, WaitClass,
 };
+pub(super) use reader::ChainReader;
+use reader::OfTask;
 
 /// The reason of a task that nothing can wake.
 const NO_WAKER: &str = "no waker";
@@ -34,9 +36,6 @@ const NOT_JOINED: &str = "finished, not joined";
 
 /// Branches of all tasks that are kept.
 const MAX_BRANCHES: usize = 1 << 22;
-
-/// Tasks whose chains are read at a time: they are in memory until they are converted.
-const AT_A_TIME: usize = 64 << 10;
 
 /// What is known of the type of a task's future, with the ids of one snapshot.
 #[derive(Debug, Clone, Copy)]
@@ -57,12 +56,8 @@ pub(super) struct Converter<'a> {
     stuck: &'a [(u64, u64)],
     /// The threads that run tasks, by the address of the task's header.
     pub(super) threads: FxHashMap<u64, Thread>,
-    /// What is known of the types of each image.
-    pub(super) chains: &'a mut [Chains],
     /// Nothing moves.
     pub(super) still: bool,
-    /// Threads that read chains.
-    pub(super) readers: NonZeroUsize,
     target: &'a dyn Target,
     runtime: u8,
     /// The number of its first task.
@@ -99,9 +94,7 @@ impl<'a> Converter<'a> {
             schedulers,
             workers: FxHashSet::default(),
             threads: FxHashMap::default(),
-            chains: &mut [],
             still: false,
-            readers: NonZeroUsize::MIN,
             target,
             stuck,
             runtime,
@@ -121,50 +114,23 @@ impl<'a> Converter<'a> {
     }
 
     /// Adds tasks.
-    pub(super) fn tasks(&mut self, headers: &[Header], into: &mut SnapshotBuilder) {
+    pub(super) fn tasks(&mut self, headers: &[Header], chains: ChainReader<'_>, into: &mut SnapshotBuilder) {
         let before = into.lengths();
-        for (nth, part) in headers.chunks(AT_A_TIME).enumerate() {
-            let (chains, which) = self.chains(part);
-            for (header, which) in part.iter().zip(which) {
-                let chain = which.and_then(|(image, nth)| Some((image, chains.get(image)?, nth)));
-                self.task(header, chain, into);
+        let mut left = headers.len();
+        chains.each_part(headers, |part, chains| {
+            let is_first = left == headers.len();
+            left -= part.len();
+            for (nth, header) in part.iter().enumerate() {
+                self.task(header, chains.of(nth), into);
             }
-            if nth == 0 {
-                into.reserve_alike(before, part.len(), headers.len() - part.len());
+            if is_first {
+                into.reserve_alike(before, part.len(), left);
             }
-        }
+        });
     }
 
-    /// Reads the chains of tasks, so that it is quicker later.
-    pub(super) fn rehearse(&mut self, headers: &[Header]) {
-        let _ = self.chains(headers);
-    }
-
-    /// Where tasks await, and what for, for each image; and which chain of which image is that of each task.
-    fn chains(&mut self, headers: &[Header]) -> (Vec<FoundChains>, Vec<Option<(usize, usize)>>) {
-        let mut asked: Vec<Vec<Asked<'_>>> = self.chains.iter().map(|_| Vec::new()).collect();
-        let mut which = vec![None; headers.len()];
-        for (header, which) in headers.iter().zip(&mut which) {
-            let kind = self.types.get(&header.vtable).and_then(|known| known.kind.as_ref());
-            let (Some((image, kind)), Some(vtable)) = (kind, self.known.of(header)) else { continue };
-            let is_wanted = matches!(state_of(header), TaskState::Waiting | TaskState::Runnable);
-            if let Some(asked) = asked.get_mut(*image).filter(|_| is_wanted) {
-                *which = Some((*image, asked.len()));
-                asked.push(Asked { kind, header, vtable });
-            }
-        }
-        let (target, still, readers) = (self.target, self.still, self.readers);
-        let images = self.chains.iter_mut().zip(&asked);
-        (images.map(|(image, asked)| image.chains(asked, target, still, readers)).collect(), which)
-    }
-
-    /// Adds a task. `chain`: the image, its chains, and the number of the task's.
-    fn task(
-        &mut self,
-        header: &Header,
-        chain: Option<(usize, &FoundChains, usize)>,
-        into: &mut SnapshotBuilder,
-    ) {
+    /// Adds a task.
+    fn task(&mut self, header: &Header, chain: Option<OfTask<'_>>, into: &mut SnapshotBuilder) {
         if self.known.of(header).is_none() {
             return;
         }
@@ -186,22 +152,21 @@ impl<'a> Converter<'a> {
             stack_status: StackStatus::Unknown,
             ..Task::default()
         };
-        let found = chain.and_then(|(image, all, nth)| Some((image, all, all.each.get(nth)?)));
-        match found {
-            Some((image, all, Found::Known(number, begin))) => {
-                if let Some(ready) = self.known_chain(image, *number, &task, into) {
-                    self.add_chain(&mut task, &ready, all.kept.get(*begin..).unwrap_or_default(), into);
+        match chain.as_ref().map(|chain| (chain, chain.found)) {
+            Some((chain, Found::Known(number, begin))) => {
+                if let Some(ready) = self.known_chain(chain, *number, &task, into) {
+                    self.add_chain(&mut task, &ready, chain.kept.get(*begin..).unwrap_or_default(), into);
                 }
             }
-            Some((.., Found::Own(template, kept))) => {
+            Some((_, Found::Own(template, kept))) => {
                 let ready = self.ready(template, &task, into);
                 self.add_chain(&mut task, &ready, kept, into);
             }
-            Some((.., Found::Moved)) => {
+            Some((_, Found::Moved)) => {
                 task.stack_status = StackStatus::Torn;
                 into.header.reading.torn += 1;
             }
-            Some((.., Found::Unknown)) | None => {}
+            Some((_, Found::Unknown)) | None => {}
         }
         if state == TaskState::Waiting {
             self.wakers(&mut task, header, into);
@@ -227,20 +192,19 @@ impl<'a> Converter<'a> {
         }
     }
 
-    /// The chain with a number in an image, which all tasks of a type have.
+    /// The chain with a number in its image, which tasks of one type share.
     fn known_chain(
         &mut self,
-        image: usize,
+        chain: &OfTask<'_>,
         number: u32,
         task: &Task,
         into: &mut SnapshotBuilder,
     ) -> Option<Rc<Ready>> {
-        if let Some(known) = self.ready.get(&(image, number)) {
+        if let Some(known) = self.ready.get(&(chain.image, number)) {
             return Some(Rc::clone(known));
         }
-        let template = Arc::clone(self.chains.get(image)?.template(number)?);
-        let ready = Rc::new(self.ready(&template, task, into));
-        self.ready.insert((image, number), Rc::clone(&ready));
+        let ready = Rc::new(self.ready(chain.template(number)?, task, into));
+        self.ready.insert((chain.image, number), Rc::clone(&ready));
         Some(ready)
     }
 

@@ -36,7 +36,7 @@ mod version;
 mod workers;
 
 use chain::{Chains, Figures};
-use convert::Converter;
+use convert::{ChainReader, Converter};
 use figures::{coverage, figures, starved};
 use kinds::FutureType;
 use names::Name;
@@ -266,17 +266,16 @@ impl Attached for Tokio {
         let mut scan = scan::scan(target, &self.known, options.threads)?;
         let mut learned = self.learned();
         self.learn(target, &scan.headers, options, &mut learned)?;
-        let Learned { types, schedulers, chains, .. } = &mut *learned;
+        let Learned { types, chains, .. } = &mut *learned;
         let mut of_type: FxHashMap<u32, usize> = FxHashMap::default();
         scan.headers.retain(|header| {
             let seen = of_type.entry(header.vtable).or_default();
             *seen += 1;
             *seen <= REHEARSED
         });
-        let mut converter = Converter::new(target, &self.known, types, schedulers, &[], 0);
-        converter.chains = chains.as_mut().map_or(&mut [] as &mut [_], |chains| chains);
-        converter.readers = options.threads;
-        converter.rehearse(&scan.headers);
+        let images = chains.as_mut().map_or(&mut [] as &mut [_], |chains| chains);
+        let (known, threads) = (&self.known, options.threads);
+        ChainReader { target, known, types, images, still: false, threads }.read(&scan.headers);
         if options.pause == Pause::Everything {
             // What is on the stacks now is not kept, but it has been looked up.
             let options = ReadOptions { pause: Pause::RunningThreads, ..options.clone() };
@@ -320,12 +319,10 @@ impl Attached for Tokio {
         }
         let stuck = std::mem::take(&mut learned.stuck);
         let Learned { types, schedulers, chains, .. } = learned;
-        let chains = chains.as_mut().map_or(&mut [] as &mut [_], |chains| chains);
-        let lack = lack(chains);
+        let images = chains.as_mut().map_or(&mut [] as &mut [_], |chains| chains);
+        let lack = lack(images);
         let is_blind = schedulers.is_empty() && types.values().all(|known| known.name.is_none());
         let mut converter = Converter::new(target, &self.known, types, schedulers, &stuck, runtime);
-        converter.chains = chains;
-        converter.readers = options.threads;
         converter.still = target.is_static() || options.pause == Pause::Everything;
         // Workers are always running, and hidden: their threads are not asked for.
         let runs = |header: &&Header| header.has(state::RUNNING) && !workers.contains(&header.vtable);
@@ -337,7 +334,9 @@ impl Attached for Tokio {
         };
         into.reserve_tasks(scan.headers.len());
         converter.first = into.task_count();
-        converter.tasks(&scan.headers, into);
+        let (known, still, threads) = (&self.known, converter.still, options.threads);
+        let chains = ChainReader { target, known, types, images, still, threads };
+        converter.tasks(&scan.headers, chains, into);
         converter.sockets(&scan.headers, options, into)?;
         let first = converter.first;
         converter.roots(roots.found, into);

@@ -27,7 +27,7 @@ impl SnapshotBuilder {
             runtimes: self.header.runtimes.len(),
             warnings: self.header.warnings.len(),
             reading: self.header.reading.clone(),
-            objects: self.objects.clone(),
+            objects: self.objects().to_vec(),
             waits: self.waits.len(),
             waits_left_out: self.waits_left_out,
             holds: self.holds.len(),
@@ -48,8 +48,7 @@ impl SnapshotBuilder {
         };
         self.header.runtimes.truncate(to.runtimes);
         self.header.warnings.truncate(to.warnings);
-        self.objects_by_address.retain(|_, id| id.index() < to.objects.len());
-        self.objects = to.objects;
+        self.objects.roll_back(to.objects);
         self.waits.truncate(to.waits);
         self.waits_left_out = to.waits_left_out;
         self.holds.truncate(to.holds);
