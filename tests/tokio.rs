@@ -161,7 +161,7 @@ fn check(version: &str, flavour: TokioFlavour) {
         "{version} {flavour:?}: {named} of {} are named",
         books.len()
     );
-    check_runtimes(&snapshot, &books, &tasks, &format!("{version} {flavour:?}"));
+    check_runtimes(&snapshot, flavour, &books, &tasks, &format!("{version} {flavour:?}"));
     check_wakers(&fixture, &books, &format!("{version} {flavour:?}"));
 
     let info = &snapshot.header.runtimes[0];
@@ -210,6 +210,7 @@ fn check_wakers(fixture: &TokioFixture, books: &BTreeMap<u64, BookedTask>, about
 /// Tasks of one runtime have the same label, those of others another one.
 fn check_runtimes(
     snapshot: &Snapshot,
+    flavour: TokioFlavour,
     books: &BTreeMap<u64, BookedTask>,
     tasks: &BTreeMap<u64, Task>,
     about: &str,
@@ -229,6 +230,10 @@ fn check_runtimes(
     for (runtime, labels) in labels.iter().filter(|(runtime, _)| !threaded.contains(runtime)) {
         let wrong = labels.iter().any(|label| label.starts_with("multi-thread"));
         assert!(!wrong, "{about}: {runtime}: {labels:?}");
+    }
+    if flavour.has_types() {
+        starts("local", "local set");
+        ["small", "blocking"].iter().for_each(|runtime| starts(runtime, "current-thread"));
     }
 }
 
