@@ -264,17 +264,17 @@ fn without_types() {
 #[test]
 #[ignore = "needs LOITER_MATRIX=full"]
 fn more_versions() {
+    let mut pairs = vec![("1.28.2", TokioFlavour::Full), ("1.47.1", TokioFlavour::Full)];
     if std::env::var("LOITER_TOKIO").is_ok_and(|value| value == "all") {
-        for version in TOKIO_VERSIONS {
-            TokioFlavour::ALL
-                .into_iter()
-                .filter(|flavour| flavour.has_types())
-                .for_each(|flavour| check(version, flavour));
-        }
-    } else {
-        check("1.28.2", TokioFlavour::Full);
-        check("1.47.1", TokioFlavour::Full);
+        let flavours = || TokioFlavour::ALL.into_iter().filter(|flavour| flavour.has_types());
+        pairs =
+            TOKIO_VERSIONS.iter().flat_map(|version| flavours().map(|flavour| (*version, flavour))).collect();
     }
+    let failed: Vec<_> = pairs
+        .into_iter()
+        .filter(|(version, flavour)| std::panic::catch_unwind(|| check(version, *flavour)).is_err())
+        .collect();
+    assert_eq!(failed, []);
 }
 
 /// Damaged debug information is read without a panic, in bounds.

@@ -299,15 +299,15 @@ impl Attached for Tokio {
         let mut scan = scan::scan(target, &self.known, options.threads)?;
         learned.schedulers = owned::schedulers(target, &scan.headers, slots);
         self.tell_local_sets(&mut learned.schedulers);
+        self.learn(target, &scan.headers, options, learned)?;
+        let own = self.own_figures(target, &scan.headers, learned);
         let (missing, lines) = coverage(&before, &learned.schedulers, &scan.headers);
         let reading = &mut into.header.reading;
         reading.missing = reading.missing.saturating_add(missing);
-        self.learn(target, &scan.headers, options, learned)?;
         let workers = self.workers(&scan.headers, learned, &learned.schedulers);
         if let Some(info) = into.header.runtimes.get_mut(usize::from(runtime)) {
             info.provenance.truncate(1);
             info.provenance.extend(lines);
-            let own = self.own_figures(target, &scan.headers, learned);
             info.scheduler = figures(&learned.schedulers, &own);
             info.provenance.extend(timers::lines(&learned.schedulers, &own, target.monotonic_ns()));
             into.header.warnings.extend(starved(&learned.schedulers, &own));
@@ -366,7 +366,7 @@ impl Attached for Tokio {
 }
 
 impl Tokio {
-    /// What each scheduler says of itself, read through one of its tasks.
+    /// What each scheduler says of itself, read through one of its tasks, whose type also tells for certain which kind it is.
     fn own_figures(
         &self,
         target: &dyn Target,
@@ -374,15 +374,18 @@ impl Tokio {
         learned: &mut Learned,
     ) -> Vec<Option<Figures>> {
         let Learned { types, chains, schedulers, .. } = learned;
-        let mut figures = |scheduler: &Scheduler| {
+        let mut figures = |scheduler: &mut Scheduler| {
             let is_own =
                 |header: &&Header| header.owner == scheduler.owner && header.scheduler == scheduler.address;
             let header = headers.iter().find(is_own)?;
             let (image, kind) = types.get(&header.vtable)?.kind.as_ref()?;
             let chains = chains.as_mut()?.get_mut(*image)?;
+            if let Some(known) = chains.scheduler_kind(kind) {
+                scheduler.set_kind(known);
+            }
             chains.scheduler(kind, target, (header, self.known.of(header)?))
         };
-        schedulers.iter().map(&mut figures).collect()
+        schedulers.iter_mut().map(&mut figures).collect()
     }
 
     fn warn(&self, scan: &scan::Scan, into: &mut SnapshotBuilder) {

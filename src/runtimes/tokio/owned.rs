@@ -66,6 +66,16 @@ pub(super) struct Scheduler {
     pub(super) queues: Vec<u32>,
 }
 
+impl Scheduler {
+    /// Corrects what the form of its memory says of its kind: only a multi-thread one has workers.
+    pub(super) fn set_kind(&mut self, kind: Kind) {
+        self.kind = kind;
+        if kind != Kind::MultiThread {
+            self.queues.clear();
+        }
+    }
+}
+
 /// Whether workers of one of these versions keep the task that comes first in their queue (tokio,
 /// src/runtime/scheduler/multi_thread/queue.rs). Each is minor and patch.
 pub(super) fn has_slots(versions: &[Version]) -> bool {

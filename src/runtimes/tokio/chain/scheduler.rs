@@ -4,6 +4,7 @@
 //! src/runtime/driver.rs, src/runtime/time/mod.rs.
 
 use super::super::find::Vtable;
+use super::super::owned::Kind;
 use super::super::scan::Header;
 use super::values::{Value, Values};
 use super::window::Windows;
@@ -47,6 +48,11 @@ impl Pool {
 }
 
 impl Chains {
+    /// What kind the scheduler of a task is, by the name of its type. None if that is unknown.
+    pub(in super::super) fn scheduler_kind(&mut self, kind: &FutureKind) -> Option<Kind> {
+        kind_of(&self.layouts.as_mut()?.types.get(kind.scheduler?)?.name)
+    }
+
     /// What the scheduler of a task says. None if its type is unknown.
     pub(in super::super) fn scheduler(
         &mut self,
@@ -72,9 +78,25 @@ impl Chains {
     }
 }
 
+/// Source: tokio, src/task/local.rs, src/runtime/scheduler/{current_thread, multi_thread}.
+fn kind_of(name: &str) -> Option<Kind> {
+    let path = name.strip_prefix("alloc::sync::Arc<tokio::")?;
+    let kinds = [
+        ("runtime::scheduler::multi_thread", Kind::MultiThread),
+        ("runtime::scheduler::current_thread", Kind::CurrentThread),
+        ("task::local::", Kind::LocalSet),
+    ];
+    kinds.into_iter().find(|(module, _)| path.starts_with(module)).map(|(_, kind)| kind)
+}
+
 fn global_queue(values: &mut Values<'_, '_>, handle: Value) -> Option<u64> {
-    let inject = values.member(handle, "inject")?;
-    number(values, inject, "len")
+    let shared = values.member(handle, "shared")?;
+    // That of a current-thread runtime is a plain queue in tokio 1.28 (src/runtime/scheduler/current_thread.rs).
+    let queue = match values.member(shared, "inject") {
+        Some(inject) => inject,
+        None => values.member(shared, "queue")?,
+    };
+    number(values, queue, "len")
 }
 
 /// The list of sleeping workers.
@@ -115,4 +137,19 @@ fn next_timer(values: &mut Values<'_, '_>, handle: Value) -> Option<Option<u64>>
 fn number(values: &mut Values<'_, '_>, of: Value, name: &str) -> Option<u64> {
     let member = values.member(of, name)?;
     values.window.number(member.at, 8)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_type_of_a_scheduler_says_its_kind() {
+        let kind = |path: &str| kind_of(&format!("alloc::sync::Arc<{path}, alloc::alloc::Global>"));
+        assert_eq!(kind("tokio::runtime::scheduler::multi_thread::handle::Handle"), Some(Kind::MultiThread));
+        assert_eq!(kind("tokio::runtime::scheduler::current_thread::Handle"), Some(Kind::CurrentThread));
+        assert_eq!(kind("tokio::task::local::Shared"), Some(Kind::LocalSet));
+        assert_eq!(kind("api::task::local::Shared"), None);
+        assert_eq!(kind_of("tokio::runtime::blocking::schedule::BlockingSchedule"), None);
+    }
 }
