@@ -34,10 +34,6 @@ use crate::snapshot::SnapshotBuilder;
 
 /// How often a goroutine may switch from running to parked and back while it is read.
 const RUNNING_ROUNDS: usize = 4;
-/// After the runtime's count of runs proved nothing, this many readings do without it: goroutines run so often that it
-/// rarely will.
-const DISCOURAGED: u32 = 8;
-
 /// Reads every goroutine into the snapshot.
 pub(super) fn read(
     go: &Go,
@@ -53,13 +49,13 @@ pub(super) fn read(
     let goroutines = last.len();
     tracing::debug!("there are {goroutines} goroutine structs");
 
-    let LastReading { pieces, stacks: found, run_count, labels, discouraged, objects, .. } = &mut last;
+    let LastReading { pieces, stacks: found, run_count, labels, count_fails, objects, .. } = &mut last;
     // Before anything is read: what happens from now on counts for the next reading.
     let before = std::mem::replace(run_count, go.run_count.and_then(|count| count.read(target)));
     let again = Again {
         reasons: &go.reasons,
         since: Since::new(go.run_count, before),
-        counts: before.is_some() && *discouraged == 0,
+        counts: before.is_some() && count_fails.may_try(),
         keep: options.repeated,
     };
     let still = target.is_static() || options.pause == Pause::Everything;
@@ -85,7 +81,7 @@ pub(super) fn read(
     }
     let stopped = into.header.reading.threads_stopped;
     tracing::debug!("running goroutines are read; {stopped} threads were stopped for this, one at a time");
-    *discouraged = if again.since.has_failed() { DISCOURAGED } else { discouraged.saturating_sub(1) };
+    count_fails.note(again.since.has_failed());
 
     draft.stacks = last.stacks.list();
     helpers::run(&mut draft, into);

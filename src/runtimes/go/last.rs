@@ -29,8 +29,38 @@ pub(super) struct LastReading {
     pub(super) labels: KnownLabels,
     /// How many objects the goroutines waited for.
     pub(super) objects: usize,
-    /// This many more readings do not try to prove anything by that count.
-    pub(super) discouraged: u32,
+    /// Whether it is worth a try to prove anything by that count.
+    pub(super) count_fails: Fails,
+}
+
+/// How often something that costs more if it fails has failed. Once may be chance: many goroutines ran just while they were
+/// read. When it fails again and again, it is tried seldom.
+#[derive(Debug, Default)]
+pub(super) struct Fails {
+    /// So many times it is left out.
+    left: u32,
+    /// So many times it was left out after the last failure; 0 if it has worked since.
+    before: u32,
+}
+
+impl Fails {
+    const MAX: u32 = 8;
+
+    pub(super) fn may_try(&self) -> bool {
+        self.left == 0
+    }
+
+    /// It was tried if it was to be, and may have failed.
+    pub(super) fn note(&mut self, failed: bool) {
+        if failed {
+            self.before = (2 * self.before).clamp(1, Self::MAX);
+            self.left = self.before;
+        } else if self.left > 0 {
+            self.left -= 1;
+        } else {
+            self.before = 0;
+        }
+    }
 }
 
 /// Goroutines that are read together, in the order of their addresses.
@@ -223,6 +253,23 @@ mod tests {
         let mut all: Vec<_> = last.pieces.iter().flat_map(|piece| piece.addresses.clone()).collect();
         all.sort_unstable();
         all
+    }
+
+    #[test]
+    fn what_fails_once_is_tried_soon_and_what_fails_often_seldom() {
+        let mut fails = Fails::default();
+        let mut tries = |work: bool, readings: u32| {
+            let mut tried = Vec::new();
+            for nth in 0..readings {
+                let tries = fails.may_try();
+                fails.note(tries && !work);
+                tried.extend(tries.then_some(nth));
+            }
+            tried
+        };
+        assert_eq!(tries(false, 32), [0, 2, 5, 10, 19, 28]);
+        assert_eq!(tries(true, 8), [5, 6, 7]);
+        assert_eq!(tries(false, 4), [0, 2]);
     }
 
     #[test]
