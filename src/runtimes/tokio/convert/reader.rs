@@ -103,16 +103,18 @@ impl ChainReader<'_> {
             return parts.for_each(|part| with(part, self.read(part)));
         }
         let (give, take) = mpsc::sync_channel(AHEAD);
-        std::thread::scope(|scope| {
+        // Both ends are inside: if one side panics, the other one notices.
+        std::thread::scope(move |scope| {
             scope.spawn(move || {
                 for part in parts {
-                    // Nobody takes it after a panic.
                     if give.send((part, self.read(part))).is_err() {
                         return;
                     }
                 }
             });
-            take.iter().for_each(|(headers, part)| with(headers, part));
+            for (headers, part) in take {
+                with(headers, part);
+            }
         });
     }
 }
