@@ -16,8 +16,8 @@ pub(super) struct Resolver<'a> {
     locations: FxHashMap<CodeAddress, LocationId>,
     within: FxHashMap<u64, LocationId>,
     calls: FxHashMap<u64, Option<LocationId>>,
-    creators: FxHashMap<u64, Option<LocationId>>,
-    entries: FxHashMap<u64, Option<FunctionId>>,
+    creators: FxHashMap<u64, LocationId>,
+    entries: FxHashMap<u64, FunctionId>,
     helpers: FxHashMap<u64, bool>,
     cgocalls: FxHashMap<u64, bool>,
 }
@@ -76,12 +76,13 @@ impl<'a> Resolver<'a> {
     /// the program, which no statement started.
     pub(super) fn creator(&mut self, gopc: u64, into: &mut CodeBuilder) -> Option<LocationId> {
         if let Some(&known) = self.creators.get(&gopc) {
-            return known;
+            return Some(known);
         }
-        let is_code = self.find(gopc).is_some();
-        let creator = is_code.then(|| self.location(CodeAddress::after_call(gopc), into));
+        // Only code is remembered: a program that lies could name other addresses without end.
+        self.find(gopc)?;
+        let creator = self.location(CodeAddress::after_call(gopc), into);
         self.creators.insert(gopc, creator);
-        creator
+        Some(creator)
     }
 
     /// The one frame before a return address, which is the innermost there; None outside of Go's code.
@@ -105,14 +106,12 @@ impl<'a> Resolver<'a> {
     /// The function that a goroutine was started with.
     pub(super) fn entry(&mut self, startpc: u64, into: &mut CodeBuilder) -> Option<FunctionId> {
         if let Some(&known) = self.entries.get(&startpc) {
-            return known;
+            return Some(known);
         }
-        let found = self.find(startpc).map(|f| {
-            let name = f.display_name();
-            add(into, &name, package_of(&f.name()), f.kind())
-        });
-        self.entries.insert(startpc, found);
-        found
+        let function = self.find(startpc)?;
+        let entry = add(into, &function.display_name(), package_of(&function.name()), function.kind());
+        self.entries.insert(startpc, entry);
+        Some(entry)
     }
 
     /// Is a goroutine that was started with this function the runtime's own? The decision of

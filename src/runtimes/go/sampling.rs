@@ -71,15 +71,16 @@ impl<'a> Attribution<'a> {
             return self.some_task(places, into);
         };
         let resolver = &mut self.names.resolver;
+        let entry = resolver.entry(identity.startpc, into);
         let is_system = || resolver.is_system(identity.startpc, || false);
-        let system = *self.system.entry(identity.startpc).or_insert_with(is_system);
+        let system = entry.is_some() && *self.system.entry(identity.startpc).or_insert_with(is_system);
         SampledTask {
             runtime: self.runtime,
             id: Some(identity.goid),
             address: goroutine,
             // The first goroutine was started by the runtime's start-up code, not by a statement.
             creator: (identity.goid != 1).then(|| resolver.creator(identity.gopc, into)).flatten(),
-            entry: resolver.entry(identity.startpc, into),
+            entry,
             system,
         }
     }

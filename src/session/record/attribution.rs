@@ -19,7 +19,7 @@ pub(super) struct Attribution<'a> {
     start_ns: u64,
     /// What the kernel told the program when it began. None: nobody asks whether it is still the same.
     began: Option<u64>,
-    /// Says the same with one short read, as long as it is there.
+    /// Says the same with one short read, as long as it is there. None where nothing is read of the process's memory.
     mark: Option<Mark>,
     changes: CodeChanges,
     /// Samples whose task or labels were not known any more when they were looked at.
@@ -62,9 +62,7 @@ impl<'a> Attribution<'a> {
         let changes = CodeChanges::new(|| read = Some((Images::new(target), NativeStacks::new(target))));
         let (images, native) = read.unwrap_or_else(|| (Images::new(target), NativeStacks::new(target)));
         let native = native.map_err(crate::Error::from)?;
-        let pid = target.info().pid.unwrap_or(0);
-        let mark = began.and_then(|began| Mark::of(target, pid, began));
-        let runtimes = Vec::new();
+        let (runtimes, mark) = (Vec::new(), None);
         Ok(Attribution { target, runtimes, images, native, start_ns, began, mark, changes, missed: 0 })
     }
 
@@ -74,6 +72,9 @@ impl<'a> Attribution<'a> {
     /// If the target cannot be read.
     pub(super) fn learn(&mut self, readable: &'a Readable, first: u8) -> Result<(), RecordError> {
         self.runtimes = readable.attributions(self.target, first)?;
+        // From here on memory of the process is read, so the mark can be, too.
+        let pid = self.target.info().pid.unwrap_or(0);
+        self.mark = self.began.and_then(|began| Mark::of(self.target, pid, began));
         Ok(())
     }
 
