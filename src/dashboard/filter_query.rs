@@ -87,7 +87,9 @@ impl Wanted {
                 .tasks
                 .retain(|&index| snapshot.tasks.get(index as usize).is_some_and(|task| finder.finds(task)));
         }
-        selection.count = snapshot.count_of(&selection.tasks);
+        if !self.words.is_empty() {
+            selection.count = snapshot.count_of(&selection.tasks);
+        }
         selection
     }
 }

@@ -3,10 +3,9 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use rustc_hash::FxHashMap;
-
+use super::state_times::StateTimes;
 use crate::analysis::series;
-use crate::snapshot::{Snapshot, StrId, TaskState};
+use crate::snapshot::Header;
 
 /// This many readings are kept for the charts: half an hour at two a second.
 const KEEP: usize = 3_600;
@@ -54,11 +53,10 @@ pub struct Point {
     all: u64,
 }
 
-/// The points of a series, and the texts that they share.
+/// The points of a series.
 #[derive(Debug, Default)]
 pub(super) struct History {
     points: VecDeque<Arc<Point>>,
-    texts: FxHashMap<String, Arc<str>>,
     /// The number and the time of the first reading of the current process. None: not read yet.
     base: Option<(u32, Option<u64>)>,
 }
@@ -85,9 +83,8 @@ impl History {
         })
     }
 
-    /// Adds a reading: a snapshot, and what its series says of it.
-    pub(super) fn push(&mut self, snapshot: &Snapshot, of: &series::Point, system: bool, by_id: bool) {
-        let header = &snapshot.header;
+    /// Adds a reading: its header, what its series says of it, and how its tasks spend their time.
+    pub(super) fn push(&mut self, header: &Header, of: &series::Point, times: &StateTimes, by_id: bool) {
         let restarted = self.base.is_none() && !self.points.is_empty();
         let (number, begin) = self.base(header.taken_at_ns);
         let mut point = Point {
@@ -96,7 +93,7 @@ impl History {
             taken_at_ns: header.taken_at_ns,
             elapsed_ns: of.elapsed_ns.zip(begin).map(|(ns, begin)| ns.saturating_add(begin)),
             tasks: of.tasks,
-            kinds: self.kinds(snapshot, system),
+            kinds: times.census(KINDS),
             rss: header.process.rss,
             all: of.listed,
             ..Point::default()
@@ -122,48 +119,6 @@ impl History {
             self.points.pop_front();
         }
         self.points.push_back(Arc::new(point));
-    }
-
-    /// Counts tasks by reason or state.
-    fn kinds(&mut self, snapshot: &Snapshot, system: bool) -> Vec<(Arc<str>, u64)> {
-        let mut counts: FxHashMap<(Option<StrId>, TaskState), u64> = FxHashMap::default();
-        let mut last = None;
-        let mut run = 0_u64;
-        for task in snapshot.tasks.iter().filter(|task| system || !task.system) {
-            let kind = (task.reason, if task.reason.is_some() { TaskState::Waiting } else { task.state });
-            if last != Some(kind) {
-                if let Some(last) = last {
-                    *counts.entry(last).or_default() += run;
-                }
-                (last, run) = (Some(kind), 0);
-            }
-            run = run.saturating_add(task.count());
-        }
-        if let Some(last) = last {
-            *counts.entry(last).or_default() += run;
-        }
-        let mut kinds: FxHashMap<Arc<str>, u64> = FxHashMap::default();
-        for ((reason, state), count) in counts {
-            let text = self.shared(reason.map_or(state.name(), |id| snapshot.str(id)));
-            *kinds.entry(text).or_default() += count;
-        }
-        let mut kinds: Vec<_> = kinds.into_iter().collect();
-        kinds.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
-        kinds.truncate(KINDS);
-        kinds
-    }
-
-    /// The one copy of a text that is kept.
-    fn shared(&mut self, text: &str) -> Arc<str> {
-        if let Some(shared) = self.texts.get(text) {
-            return Arc::clone(shared);
-        }
-        let shared: Arc<str> = text.into();
-        // A runtime has a few dozen reasons; a hostile one does not get more than this.
-        if self.texts.len() < 4096 {
-            self.texts.insert(text.to_owned(), Arc::clone(&shared));
-        }
-        shared
     }
 }
 

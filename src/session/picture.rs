@@ -112,7 +112,6 @@ pub struct SessionView {
     series: Series,
     history: History,
     times: Arc<StateTimes>,
-    last: Option<Arc<Snapshot>>,
     /// A reading failed since the last one.
     missed: bool,
     findings: Option<Arc<Report>>,
@@ -127,7 +126,7 @@ pub struct SessionView {
 }
 
 /// While a process is watched, the leak rules get no more than one part in this many of the time.
-const SHARE_OF_RULES: u32 = 100;
+const SHARE_OF_RULES: u32 = 200;
 /// But they run again after this time, unless that would take more than one part in [`SHARE_AT_MOST`].
 const LONGEST_SILENCE: Duration = Duration::from_secs(5);
 const SHARE_AT_MOST: u32 = 20;
@@ -140,7 +139,6 @@ impl SessionView {
             series: Series::new(options),
             history: History::default(),
             times: Arc::default(),
-            last: None,
             missed: false,
             findings: None,
             ask_again: None,
@@ -165,11 +163,11 @@ impl SessionView {
             self.before = Some(Before { pid, new_at_ns: snapshot.header.taken_at_ns.unwrap_or(0) });
         }
         self.series.push(Arc::clone(&snapshot));
-        let system = self.series.options().system;
+        self.follow(&snapshot);
         if let Some(point) = self.series.points().back() {
-            self.history.push(&snapshot, point, system, self.series.matching().by_id());
+            let by_id = self.series.matching().by_id();
+            self.history.push(&snapshot.header, point, &self.times, by_id);
         }
-        self.follow(&snapshot, system);
         self.ask();
         Picture {
             times: Some(Arc::clone(&self.times)),
@@ -189,13 +187,12 @@ impl SessionView {
     }
 
     /// Adds a reading to the times of states.
-    fn follow(&mut self, snapshot: &Arc<Snapshot>, system: bool) {
-        let last = self.last.replace(Arc::clone(snapshot));
+    fn follow(&mut self, snapshot: &Snapshot) {
         let mut elapsed = self.series.points().iter().rev().map(|point| point.elapsed_ns);
         let ends = elapsed.next().flatten().zip(elapsed.next().flatten());
         let gap_ns = ends.and_then(|(now, then)| now.checked_sub(then));
-        let seconds = gap_ns.filter(|_| last.is_some() && !self.missed).map(|ns| ns as f64 / 1e9);
-        self.times = Arc::new(self.times.after(last.as_deref(), snapshot, seconds, system));
+        let seconds = gap_ns.filter(|_| !self.missed).map(|ns| ns as f64 / 1e9);
+        self.times = Arc::new(self.times.after(snapshot, seconds, self.series.options().system));
         self.missed = false;
     }
 
@@ -222,7 +219,7 @@ impl SessionView {
         self.series = Series::new(self.series.options());
         self.history.begin_anew();
         (self.findings, self.ask_again) = (None, None);
-        (self.times, self.last) = (Arc::default(), None);
+        self.times = Arc::default();
         self.life += 1;
     }
 

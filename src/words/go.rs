@@ -45,6 +45,9 @@ pub fn is_of_lock(reason: &str) -> bool {
     reason.starts_with("sync.") || reason == "semacquire"
 }
 
+/// The wait reason of a goroutine that is blocked on a coroutine.
+pub const COROUTINE: &str = "coroutine";
+
 /// The element type of timer and ticker channels.
 pub const MOMENT: &str = "time.Time";
 

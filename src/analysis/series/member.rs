@@ -6,9 +6,10 @@ use std::hash::{Hash, Hasher};
 use rustc_hash::FxHasher;
 
 use super::super::signature::{SignatureId, Signatures};
-use crate::snapshot::{Age, Snapshot, Task, TaskState};
+use crate::snapshot::{Snapshot, Task, TaskState};
 
-/// A task of the last reading, and what is known of it from the earlier ones.
+/// A task of the last reading, and what is known of it from the earlier ones. There may be a hundred thousand, made anew
+/// with each reading: it is small.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Member {
     /// Index into the tasks of [`super::Series::last`].
@@ -37,9 +38,13 @@ pub struct Member {
     address: u64,
     /// Equal for equal stacks of one process.
     place: u64,
-    mark: Option<u64>,
-    polls: Option<u64>,
-    age: Age,
+    /// 0 if it has none.
+    mark: u64,
+    polls: u64,
+    has_mark: bool,
+    has_polls: bool,
+    /// It has been in its state at least since the reading before, by what its runtime says.
+    waited: bool,
 }
 
 impl Member {
@@ -47,8 +52,8 @@ impl Member {
         (self.runtime, self.id, self.address)
     }
 
-    /// Takes over what is known from the reading before, `gap` nanoseconds ago.
-    fn follow(&mut self, before: &Member, gap: Option<u64>) {
+    /// Takes over what is known from the reading before.
+    fn follow(&mut self, before: &Member) {
         self.first_seen = before.first_seen;
         self.first_signature = before.first_signature;
         self.busy_since = self.busy_since.and(before.busy_since).or(self.busy_since);
@@ -61,10 +66,11 @@ impl Member {
             return;
         }
         let parked = |m: &Member| matches!(m.state, TaskState::Waiting | TaskState::Syscall);
-        let same = |now: Option<u64>, then: Option<u64>| now.is_some() && now == then;
-        let waited = gap.zip(self.age.nanos()).is_some_and(|(gap, age)| age >= gap);
-        let exact = same(self.polls, before.polls) || waited;
-        if parked(self) && parked(before) && (exact || same(self.mark, before.mark)) {
+        let polls = |m: &Member| (m.has_polls, m.polls);
+        let mark = |m: &Member| (m.has_mark, m.mark);
+        let exact = self.has_polls && polls(self) == polls(before) || self.waited;
+        let same_mark = self.has_mark && mark(self) == mark(before);
+        if parked(self) && parked(before) && (exact || same_mark) {
             self.still_since = before.still_since;
             self.exact = exact && before.exact;
         }
@@ -88,11 +94,12 @@ pub(super) struct Members {
     pub(super) listed: u64,
 }
 
-/// Takes the tasks of a snapshot, which is reading `number`.
+/// Takes the tasks of a snapshot, which is reading `number`, `gap` nanoseconds after the one before.
 pub(super) fn members(
     snapshot: &Snapshot,
     system: bool,
     number: u32,
+    gap: Option<u64>,
     signatures: &mut Signatures,
 ) -> Members {
     let places = places(snapshot);
@@ -116,6 +123,7 @@ pub(super) fn members(
         is_sorted &= list.last().is_none_or(|last: &Member| last.identity() <= identity);
         let is_marked = task.mark.is_some() || task.polls.is_some() || task.age.nanos().is_some();
         let look = if is_marked { None } else { look(snapshot, task) };
+        let mark = task.mark.or(look);
         list.push(Member {
             task: index as u32,
             signature,
@@ -131,9 +139,11 @@ pub(super) fn members(
             id,
             address: task.address,
             place: place_of(task, &places),
-            mark: task.mark.or(look),
-            polls: task.polls,
-            age: task.age,
+            mark: mark.unwrap_or(0),
+            polls: task.polls.unwrap_or(0),
+            has_mark: mark.is_some(),
+            has_polls: task.polls.is_some(),
+            waited: gap.zip(task.age.nanos()).is_some_and(|(gap, age)| age >= gap),
         });
     }
     // They are sorted, except in files that were made by hand.
@@ -222,9 +232,8 @@ pub(super) enum Joined {
     },
 }
 
-/// Joins two sorted lists: members in both take over what is known, and the others are reported. `gap` is the
-/// time between the readings.
-pub(super) fn join(before: &[Member], now: &mut [Member], gap: Option<u64>) -> Vec<Joined> {
+/// Joins two sorted lists: members in both take over what is known, and the others are reported.
+pub(super) fn join(before: &[Member], now: &mut [Member]) -> Vec<Joined> {
     let mut joined = Vec::new();
     let mut old = before.iter().peekable();
     for member in now {
@@ -234,7 +243,7 @@ pub(super) fn join(before: &[Member], now: &mut [Member], gap: Option<u64>) -> V
                 Ordering::Less => joined.extend(old.next().map(gone)),
                 Ordering::Equal => {
                     let Some(before) = old.next() else { break };
-                    member.follow(before, gap);
+                    member.follow(before);
                     if before.signature != member.signature {
                         joined.push(Joined::Moved { from: before.signature, to: member.signature });
                     }

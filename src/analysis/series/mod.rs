@@ -169,7 +169,8 @@ impl Series {
         let number = self.times.readings();
         self.times.push(elapsed);
         self.lacking.check(number, &header.reading);
-        let mut members = member::members(&snapshot, self.options.system, number, &mut self.signatures);
+        let gap = self.gap(number);
+        let mut members = member::members(&snapshot, self.options.system, number, gap, &mut self.signatures);
         self.tracks.resize_with(self.signatures.slots(), Track::default);
         let (born, gone) =
             if number > 0 && self.matching.by_id() { self.follow(&mut members.list, number) } else { (0, 0) };
@@ -201,9 +202,8 @@ impl Series {
     /// Finds the tasks of the last reading again in reading `number`, and counts those that came and
     /// went.
     fn follow(&mut self, members: &mut [Member], number: u32) -> (u64, u64) {
-        let gap = self.gap(number);
         let (mut all_born, mut all_gone) = (0, 0);
-        for joined in member::join(&std::mem::take(&mut self.members), members, gap) {
+        for joined in member::join(&std::mem::take(&mut self.members), members) {
             match joined {
                 Joined::Born(id) => {
                     all_born += 1;

@@ -120,8 +120,13 @@ impl Row {
 
     /// It has not run since the last reading. `since`: what its `waitsince` is now.
     pub(super) fn stays(&mut self, since: i64) {
-        self.raw.waitsince = since;
-        self.settled = std::mem::replace(&mut self.unchanged, true);
+        // Rows of many readings stay as they are: memory that is not written need not be written back.
+        if self.raw.waitsince != since {
+            self.raw.waitsince = since;
+        }
+        if !self.settled {
+            self.settled = std::mem::replace(&mut self.unchanged, true);
+        }
     }
 
     /// The goroutine, which has not run.

@@ -36,8 +36,17 @@ pub(super) fn wait_reasons(memory: &dyn Memory, table: u64) -> Vec<String> {
         .collect()
 }
 
-/// A wait reason: its text in the snapshot, and its meaning.
-pub(super) type WaitReason = (StrId, Option<WaitClass>);
+/// A wait reason, and what it means.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct WaitReason {
+    /// Its text in the snapshot.
+    pub(super) text: StrId,
+    pub(super) class: Option<WaitClass>,
+    /// It is, or can be, the one of a lock.
+    pub(super) is_of_lock: bool,
+    /// It is the one of a goroutine that is blocked on a coroutine.
+    pub(super) is_of_coroutine: bool,
+}
 
 /// The wait reasons by number.
 pub(super) struct WaitReasons<'a> {
@@ -60,7 +69,12 @@ impl<'a> WaitReasons<'a> {
         let reason = self.known.get_mut(number)?.get_or_insert_with(|| {
             let unknown = || format!("wait reason {number}, name unknown");
             let text = self.texts.get(number).cloned().unwrap_or_else(unknown);
-            (into.code.string(&text), words::reason(&text))
+            WaitReason {
+                text: into.code.string(&text),
+                class: words::reason(&text),
+                is_of_lock: words::is_of_lock(&text),
+                is_of_coroutine: text == words::COROUTINE,
+            }
         });
         Some(*reason)
     }

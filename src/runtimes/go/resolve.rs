@@ -139,6 +139,11 @@ impl<'a> Resolver<'a> {
         is
     }
 
+    /// Is a goroutine that was started with this function a coroutine, as behind `iter.Pull`?
+    pub(super) fn is_coroutine(&self, startpc: u64) -> bool {
+        self.find(startpc).is_some_and(|function| function.kind() == FuncKind::Corostart)
+    }
+
     /// Is this where the runtime waits for a C function to return?
     pub(super) fn is_cgocall(&mut self, pc: u64) -> bool {
         let modules = self.modules;

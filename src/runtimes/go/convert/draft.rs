@@ -4,6 +4,7 @@ use crate::process::Target;
 use crate::runtimes::ReadOptions;
 use crate::runtimes::go::Go;
 use crate::runtimes::go::goroutine::Raw;
+use crate::runtimes::go::links::Candidates;
 use crate::runtimes::go::resolve::Resolver;
 use crate::runtimes::go::stacks::{Stack, StackNumber};
 use crate::runtimes::go::unwind::CodeAddress;
@@ -31,6 +32,8 @@ pub(super) struct Draft<'a> {
     pub(super) helpers: Vec<Late>,
     /// Goroutines that are in C code.
     pub(super) in_c: Vec<Late>,
+    /// Goroutines of which links are to be found.
+    pub(super) candidates: Candidates,
     /// Descriptors at whose other ends others wait: an address that leads to each, and its object.
     pub(super) ends: Vec<(u64, ObjectId)>,
 }
@@ -64,6 +67,7 @@ impl<'a> Draft<'a> {
             waiting: Vec::new(),
             helpers: Vec::new(),
             in_c: Vec::new(),
+            candidates: Candidates::default(),
             ends: Vec::new(),
         }
     }

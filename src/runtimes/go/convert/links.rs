@@ -9,7 +9,7 @@ pub(super) fn run(draft: &mut Draft<'_>, into: &mut SnapshotBuilder) -> Result<(
     if options.links.is_zero() {
         return Ok(());
     }
-    let first = links::First { task: first_task, object: first_object };
-    draft.ends = links::find(go, target, options, &draft.stacks, &mut draft.resolver, first, into)?;
+    let scope = links::Scope { first_task, first_object, candidates: &draft.candidates };
+    draft.ends = links::find(go, target, options, &draft.stacks, &mut draft.resolver, scope, into)?;
     Ok(())
 }

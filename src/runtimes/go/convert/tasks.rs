@@ -8,13 +8,11 @@ use crate::runtimes::go::chunk::Chunk;
 use crate::runtimes::go::goroutine::{Goroutine, Raw, status};
 use crate::runtimes::go::labels::{KnownLabels, LabelSets};
 use crate::runtimes::go::last::Piece;
-use crate::runtimes::go::names::WaitReasons;
+use crate::runtimes::go::links::Candidate;
+use crate::runtimes::go::names::{WaitReason, WaitReasons};
 use crate::runtimes::go::threads::Threads;
 use crate::runtimes::go::waits::RawWait;
-use crate::snapshot::{
-    Age, FunctionId, LocationId, SnapshotBuilder, Span, StackId, StackStatus, StrId, Task,
-};
-use crate::words::go as words;
+use crate::snapshot::{Age, FunctionId, LocationId, SnapshotBuilder, Span, StackId, StackStatus, Task};
 
 /// Turns goroutines into tasks, and records in the draft what is still to be found out.
 pub(super) struct Tasks<'d, 'a> {
@@ -42,6 +40,7 @@ struct Begin {
     entry: Option<FunctionId>,
     system: bool,
     helper: bool,
+    coroutine: bool,
 }
 
 impl<'d, 'a> Tasks<'d, 'a> {
@@ -100,7 +99,6 @@ impl<'d, 'a> Tasks<'d, 'a> {
         let lacks_stack = goroutine.stack_status == StackStatus::Missing;
         self.into.header.reading.missing_stacks += u64::from(lacks_stack);
         let reason = if is_waiting(raw) { self.reasons.of(raw.waitreason, self.into) } else { None };
-        let (reason, said) = reason.map_or((None, None), |(text, said)| (Some(text), said));
         let begin = self.begin(raw);
         self.note(raw, reason, waits, begin.helper);
         if let Some(number) = goroutine.stack {
@@ -108,14 +106,27 @@ impl<'d, 'a> Tasks<'d, 'a> {
         }
         let (state, leaked) = (raw.state(), raw.status == status::LEAKED);
         let waits = self.channels.waits(waits, self.into);
-        let wait_class = wait_class(&Task { state, leaked, waits, ..Task::default() }, said, self.into);
+        let wait_class = wait_class(
+            &Task { state, leaked, waits, ..Task::default() },
+            reason.and_then(|reason| reason.class),
+            self.into,
+        );
+        let thread = self.thread(goroutine);
+        let is = Candidate {
+            state,
+            class: wait_class,
+            has_thread: thread.is_some(),
+            is_blocked_on_coroutine: reason.is_some_and(|reason| reason.is_of_coroutine),
+            is_coroutine: begin.coroutine,
+        };
+        self.draft.candidates.note(self.into.task_count(), is);
         // Nothing may refer to it before it is in its place: else it is copied there, which takes as long as all else.
         let task = Task {
             runtime: self.runtime,
             id: Some(raw.goid),
             address: raw.address,
             state,
-            reason,
+            reason: reason.map(|reason| reason.text),
             wait_class,
             age: age(raw, self.now),
             lifetime_ns: None,
@@ -125,7 +136,7 @@ impl<'d, 'a> Tasks<'d, 'a> {
             creator: begin.creator,
             entry: begin.entry,
             labels: self.labels.of_goroutine(raw.labels, goroutine.settled, &mut self.into.code),
-            thread: self.thread(goroutine),
+            thread,
             locked_to_thread: raw.locked,
             system: begin.system,
             leaked,
@@ -140,10 +151,10 @@ impl<'d, 'a> Tasks<'d, 'a> {
     }
 
     /// Records what can be found out only when everything has been read.
-    fn note(&mut self, raw: &Raw, reason: Option<StrId>, waits: &[RawWait], helper: bool) {
+    fn note(&mut self, raw: &Raw, reason: Option<WaitReason>, waits: &[RawWait], helper: bool) {
         let (task, semaphore) = (self.into.task_count(), semaphore_of(waits));
         let late = || Late { task, raw: *raw, semaphore };
-        let for_lock = || reason.is_some_and(|reason| words::is_of_lock(self.into.code.text(reason)));
+        let for_lock = || reason.is_some_and(|reason| reason.is_of_lock);
         if is_waiting(raw) && (semaphore.is_some() || waits.is_empty() && for_lock()) {
             self.draft.waiting.push(late());
         }
@@ -178,6 +189,7 @@ impl<'d, 'a> Tasks<'d, 'a> {
             entry: resolver.entry(raw.startpc, &mut into.code),
             system: resolver.is_system(raw.startpc, || false),
             helper: resolver.is_helper(raw.startpc),
+            coroutine: resolver.is_coroutine(raw.startpc),
         });
         self.last = Some((key, begin));
         begin

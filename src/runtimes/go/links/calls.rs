@@ -10,7 +10,7 @@ use super::parked::Parked;
 use crate::process::calls::{Awaited, Child, awaited, name, path};
 use crate::process::{TargetError, ThreadCall};
 use crate::runtimes::go::threads::thread_of;
-use crate::snapshot::{ObjectKind, SystemCall, TaskState, Wait, WaitOp};
+use crate::snapshot::{ObjectKind, SystemCall, Wait, WaitOp};
 
 /// Goroutines examined together: few, so that they hardly move meanwhile.
 const TOGETHER: usize = 64;
@@ -22,7 +22,7 @@ const MAX_DESCRIPTORS: usize = 256;
 impl Search<'_, '_> {
     /// The system calls of goroutines.
     pub(super) fn calls(&mut self) -> Result<(), TargetError> {
-        let tasks = self.tasks(|task| task.state == TaskState::Syscall && task.thread.is_some());
+        let tasks = &self.scope.candidates.calling;
         let mut left_out = 0;
         for together in tasks.chunks(TOGETHER) {
             if self.budget.is_over() {

@@ -8,18 +8,15 @@
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::parked::{Parked, Structs};
-use super::{BATCH, Search};
+use super::{BATCH, Candidates, Search};
 use crate::process::TargetError;
 use crate::process::bytes::{word, words};
 use crate::runtimes::go::Go;
 use crate::runtimes::go::goroutine::Raw;
-use crate::snapshot::{Action, Actor, By, Certainty, ObjectKind, Task, TaskState, WaitOp};
+use crate::snapshot::{Action, Actor, By, Certainty, ObjectKind, Task, WaitOp};
 
-/// The wait reason of a goroutine that is blocked on a `coro`.
-const REASON: &str = "coroutine";
-/// What every coroutine begins with.
-const START: &str = "runtime.corostart";
-/// Bytes of a stack in which the frame of [`START`] is: it has less than 128, and a word for its caller.
+/// Bytes of a stack in which the frame of `runtime.corostart`, the outermost one, is: it has less than 128, and a word for
+/// its caller.
 const OUTERMOST: u64 = 256;
 /// `coro { gp guintptr; f func(*coro); ... }`: what is read of it.
 const CORO: usize = 16;
@@ -46,12 +43,7 @@ struct Link {
 impl Search<'_, '_> {
     /// What goroutines that are blocked on a `coro` wait for.
     pub(super) fn coroutines(&mut self) -> Result<(), TargetError> {
-        let code = &self.into.code;
-        let has_reason = |task: &Task| {
-            task.state == TaskState::Waiting && task.reason.is_some_and(|reason| code.text(reason) == REASON)
-        };
-        let begins = |task: &Task| task.entry.is_some_and(|entry| code.function_name(entry) == START);
-        let (waiting, coroutines) = (self.tasks(has_reason), self.tasks(begins));
+        let Candidates { blocked_on_coroutines: waiting, coroutines, .. } = self.scope.candidates;
         if waiting.is_empty() {
             return Ok(());
         }

@@ -6,7 +6,7 @@ use super::poll::{self, Identity, Polled, Polls};
 use super::{BATCH, Search};
 use crate::cause::full_text;
 use crate::process::TargetError;
-use crate::snapshot::{Descriptor, ObjectKind, TaskState, WaitClass};
+use crate::snapshot::{Descriptor, ObjectKind};
 
 /// CPU time that the details of one descriptor take, about.
 const PER_DESCRIPTOR_NS: u128 = 20_000;
@@ -14,7 +14,7 @@ const PER_DESCRIPTOR_NS: u128 = 20_000;
 impl Search<'_, '_> {
     /// The descriptors of goroutines in IO wait.
     pub(super) fn polls(&mut self) -> Result<(), TargetError> {
-        let tasks = self.tasks(|task| task.state == TaskState::Waiting && task.wait_class == WaitClass::Io);
+        let tasks = &self.scope.candidates.polled;
         let Some(mut polls) = Polls::new(self.go).filter(|_| !tasks.is_empty()) else { return Ok(()) };
         let (mut moved, mut not_found, mut left_out) = (0, 0, 0);
         for batch in tasks.chunks(BATCH) {
@@ -23,8 +23,8 @@ impl Search<'_, '_> {
                 continue;
             }
             let parked = self.structs.parked(batch, self.into)?;
-            let tasks = self.into.tasks();
-            let stack_of = |number: usize| tasks.get(number)?.stack;
+            let all = self.into.tasks();
+            let stack_of = |number: usize| all.get(number)?.stack;
             let found = polls.of(parked, self.stacks, stack_of, &mut self.structs)?;
             let found = self.structs.unmoved(found)?;
             moved += batch.len() - found.len();

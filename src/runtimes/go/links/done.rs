@@ -57,10 +57,18 @@ impl Search<'_, '_> {
     fn waiters(&self, channels: &[(ObjectId, WaitObject)]) -> FxHashMap<ObjectId, Vec<usize>> {
         let mut waiters: FxHashMap<ObjectId, Vec<usize>> =
             channels.iter().map(|(id, _)| (*id, Vec::new())).collect();
-        for (number, task) in self.into.tasks().iter().enumerate().skip(self.first.task) {
+        let enough = |(_, object): &(ObjectId, WaitObject)| {
+            object.channel.map_or(0, |channel| channel.receivers as usize).min(WAITERS)
+        };
+        let mut wanted: usize = channels.iter().map(enough).sum();
+        for (number, task) in self.into.tasks().iter().enumerate().skip(self.scope.first_task) {
+            if wanted == 0 {
+                break;
+            }
             for wait in self.into.waits_of(task).iter().filter(|wait| wait.op == WaitOp::Receive) {
                 if let Some(of) = waiters.get_mut(&wait.object).filter(|of| of.len() < WAITERS) {
                     of.push(number);
+                    wanted = wanted.saturating_sub(1);
                 }
             }
         }

@@ -46,7 +46,7 @@ pub(in super::super) fn timer_calls(
 impl Search<'_, '_> {
     /// Finds timers whose functions will act on channels that goroutines wait for.
     pub(super) fn functions(&mut self) -> Result<(), TargetError> {
-        let objects = (0..).map(ObjectId).zip(self.into.objects()).skip(self.first.object);
+        let objects = (0..).map(ObjectId).zip(self.into.objects()).skip(self.scope.first_object);
         let channels: FxHashMap<u64, ObjectId> = objects
             .filter(|(_, object)| object.kind == ObjectKind::Channel)
             .map(|(id, object)| (object.address, id))

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 mod budget;
 mod calls;
+mod candidates;
 mod contexts;
 mod coroutines;
 mod descriptors;
@@ -23,6 +24,7 @@ mod sleeps;
 mod timers;
 
 use budget::Budget;
+pub(super) use candidates::{Candidate, Candidates};
 pub(super) use contexts::ContextLayout;
 use descriptors::Known;
 pub(super) use functions::timer_calls;
@@ -34,21 +36,21 @@ use super::stacks::Stack;
 use super::{Go, GoError};
 use crate::process::Target;
 use crate::runtimes::{Pause, ReadOptions};
-use crate::snapshot::{ObjectId, ObjectKind, SnapshotBuilder, Task, Wait, WaitObject, WaitOp};
+use crate::snapshot::{ObjectId, ObjectKind, SnapshotBuilder, Wait, WaitObject, WaitOp};
 
 /// Goroutines examined together.
 const BATCH: usize = 8192;
 
-/// Finds what leads to the causes of the waits of all tasks of this runtime. `stacks`: the table that
-/// the tasks' stack numbers index. Returns the objects of the descriptors in [`ReadOptions::ends`], each with the address
-/// of what goroutines that have it point to.
+/// Finds what leads to the causes of the waits of the tasks of this runtime. `stacks`: the table that the tasks' stack
+/// numbers index. Returns the objects of the descriptors in [`ReadOptions::ends`], each with the address of what goroutines
+/// that have it point to.
 pub(super) fn find(
     go: &Go,
     target: &dyn Target,
     options: &ReadOptions,
     stacks: &[Stack],
     resolver: &mut Resolver<'_>,
-    first: First,
+    scope: Scope<'_>,
     into: &mut SnapshotBuilder,
 ) -> Result<Vec<(u64, ObjectId)>, GoError> {
     let still = target.is_static() || options.pause == Pause::Everything;
@@ -56,7 +58,7 @@ pub(super) fn find(
         go,
         target,
         stacks,
-        first,
+        scope,
         budget: Budget::new(options.links),
         structs: Structs::new(target, &go.offsets, go.links, still),
         resolver,
@@ -77,13 +79,14 @@ pub(super) fn find(
     Ok(ends)
 }
 
-/// Where the tasks and the wait objects of a runtime begin.
+/// What the search is about.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct First {
-    /// Number of the first task.
-    pub(super) task: usize,
-    /// Number of the first object.
-    pub(super) object: usize,
+pub(super) struct Scope<'a> {
+    /// Number of the first task of the runtime.
+    pub(super) first_task: usize,
+    /// Number of its first wait object.
+    pub(super) first_object: usize,
+    pub(super) candidates: &'a Candidates,
 }
 
 /// One search.
@@ -91,7 +94,7 @@ struct Search<'a, 'r> {
     go: &'a Go,
     target: &'a dyn Target,
     stacks: &'a [Stack],
-    first: First,
+    scope: Scope<'a>,
     budget: Budget,
     structs: Structs<'a>,
     resolver: &'a mut Resolver<'r>,
@@ -101,12 +104,6 @@ struct Search<'a, 'r> {
 }
 
 impl Search<'_, '_> {
-    /// The numbers of the tasks that are like this.
-    fn tasks(&self, are: impl Fn(&Task) -> bool) -> Vec<usize> {
-        let tasks = self.into.tasks().iter().enumerate().skip(self.first.task);
-        tasks.filter(|(_, task)| are(task)).map(|(number, _)| number).collect()
-    }
-
     /// A task waits for one object.
     fn wait(&mut self, task: usize, kind: ObjectKind, address: u64, op: WaitOp) -> bool {
         if !self.into.task_mut(task).waits.is_empty() || !self.into.room_for_waits(1) {
@@ -121,7 +118,7 @@ impl Search<'_, '_> {
     /// The channels with elements of this type that tasks wait for.
     fn channels_of(&self, element: &str) -> Vec<(ObjectId, WaitObject)> {
         let text = |object: &WaitObject| object.channel?.element.map(|element| self.into.code.text(element));
-        let objects = (0..).map(ObjectId).zip(self.into.objects()).skip(self.first.object);
+        let objects = (0..).map(ObjectId).zip(self.into.objects()).skip(self.scope.first_object);
         let of =
             objects.filter(|(_, object)| object.kind == ObjectKind::Channel && text(object) == Some(element));
         of.map(|(id, object)| (id, *object)).collect()

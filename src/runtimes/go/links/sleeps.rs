@@ -2,15 +2,15 @@
 
 use super::{BATCH, Search, timers};
 use crate::process::TargetError;
-use crate::snapshot::{ObjectKind, TaskState, Timer, TimerKind, TimerState, WaitClass, WaitObject, WaitOp};
+use crate::snapshot::{ObjectKind, Timer, TimerKind, TimerState, WaitObject, WaitOp};
 use crate::words::go::MOMENT;
 
 impl Search<'_, '_> {
     /// The timers of goroutines that sleep.
     pub(super) fn sleeps(&mut self) -> Result<(), TargetError> {
-        let tasks = self.tasks(|task| {
-            task.state == TaskState::Waiting && task.wait_class == WaitClass::Sleep && !task.system
-        });
+        let is_of_program = |task: &&usize| self.into.tasks().get(**task).is_some_and(|task| !task.system);
+        let tasks: Vec<usize> =
+            self.scope.candidates.sleeping.iter().filter(is_of_program).copied().collect();
         let (mut left_out, mut known) = (0, 0);
         for batch in tasks.chunks(BATCH) {
             if self.budget.is_over() {
