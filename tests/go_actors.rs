@@ -242,6 +242,7 @@ fn a_crowd_comes_last() {
     assert!(score.found.len() >= 15, "{score:#?}");
     let all = snapshot.links.searched.iter().all(|searched| searched.all_tasks);
     let said = snapshot.links.unknown.iter().any(|sentence| sentence.contains("not examined"));
-    assert!(all != said, "{all} {:?}", snapshot.links.unknown);
+    // A goroutine that ran while it was examined is not said to be left out, but then not all were examined.
+    assert!(!(all && said), "{:?}", snapshot.links.unknown);
     println!("everything was examined: {all}, {:?}", snapshot.links.unknown);
 }

@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use common::locks::{Failure, Failures, Lock, failures, stack};
 use common::{
-    Fixture, Flavour, GO_VERSIONS, Program, QUICK_VERSIONS, Toolchain, amount, build, matrix, write_core,
+    Fixture, Flavour, GO_VERSIONS, Program, QUICK_VERSIONS, Toolchain, amount, build, disassemble, matrix,
+    write_core, write_core_at,
 };
 use loiter::process;
 use loiter::runtimes::{self, Pause, ReadOptions, Readable};
@@ -286,6 +287,48 @@ fn check_churn(version: &str, flavour: Flavour) {
 fn nobody_holds_a_lock_that_another_has() {
     check_churn(QUICK_VERSIONS[0], Flavour::Plain);
     check_churn(QUICK_VERSIONS[1], Flavour::Stripped);
+}
+
+/// A lock that was not free at once, at the first instruction of the way to wait for it. By its line this is code of the
+/// function that takes the lock, and what follows unlocks it.
+#[test]
+fn nobody_holds_a_lock_that_he_is_about_to_wait_for() {
+    const FUNCTION: &str = "fixtures/holders.lookDeferred";
+    for version in QUICK_VERSIONS {
+        let program = build(&Toolchain::get(version), Program::Fixtures, Flavour::Plain);
+        let code = disassemble(&program, FUNCTION);
+        let waits = code.iter().position(|(_, text)| text.contains("sync.runtime_Semacquire")).unwrap();
+        let jumps = |(_, text): &(u64, String)| text.starts_with('j') || text.starts_with("ret");
+        let first = code[..waits].iter().rposition(jumps).unwrap() + 1;
+        let (at, text) = &code[first];
+        let mut fixture = Fixture::start(&program, &["holders-churn"]);
+        locks_of(&mut fixture);
+        let folder = tempfile::tempdir().unwrap();
+        // Others must have the lock, and a writer be seen to wait for it.
+        let mut tested = false;
+        for nth in 0..100 {
+            let core = folder.path().join(format!("core-{nth}"));
+            write_core_at(fixture.pid(), *at, &core);
+            let target = process::open_core(&core, Some(program.as_path())).unwrap();
+            let snapshot = runtimes::snapshot(target.as_ref(), &with(Pause::Everything)).unwrap();
+            let is_here = |task: &&Task| {
+                let innermost = snapshot.stack_of(task).first();
+                innermost.is_some_and(|id| snapshot.code.locations[id.index()].address == Some(*at))
+            };
+            let here: Vec<&Task> = snapshot.tasks.iter().filter(is_here).collect();
+            assert!(!here.is_empty(), "{version}: nobody is at {at:#x} {text}");
+            for task in here {
+                assert_eq!(snapshot.holds_of(task), [], "{version} {text}: {}", stack(&snapshot, task));
+            }
+            let is_shared = |lock| matches!(lock, Some(LockState::Shared(_)));
+            tested = snapshot.objects.iter().any(|object| is_shared(object.lock));
+            if tested {
+                break;
+            }
+            std::fs::remove_file(core).unwrap();
+        }
+        assert!(tested, "{version}: nobody ever waits");
+    }
 }
 
 /// A search that has to end early says so, and the readings that follow go on where it ended.

@@ -17,7 +17,7 @@ pub mod threads;
 mod tokio_books;
 mod tokio_build;
 
-pub use cores::write_core;
+pub use cores::{disassemble, write_core, write_core_at};
 pub use fixture::{Fixture, MemStats};
 pub(crate) use matrix::matrix;
 

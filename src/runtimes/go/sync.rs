@@ -66,6 +66,14 @@ pub(super) fn is_waiting_code(function: &str) -> bool {
         .any(|prefix| function.starts_with(prefix))
 }
 
+/// Does this function wait for a lock that was not free at once? Its caller takes the lock.
+pub(super) fn waits_for_lock(function: &str) -> bool {
+    is_waiting_code(function)
+        && (function.ends_with(".lockSlow")
+            || function.contains("runtime_SemacquireMutex")
+            || function.contains("runtime_SemacquireRWMutex"))
+}
+
 /// Decides by the functions of the stack, innermost first. `reason` helps where there is no stack.
 pub(super) fn lock<'a>(functions: impl Iterator<Item = &'a str>, reason: &str) -> Lock {
     let mut mutex = false;

@@ -11,7 +11,7 @@ use crate::process::bytes::word;
 use crate::process::paged::PagedMemory;
 use crate::runtimes::go::arch::state::{CpuState, Known, Value, World};
 use crate::runtimes::go::offsets::Offsets;
-use crate::runtimes::go::sync::{LockOp, is_waiting_code};
+use crate::runtimes::go::sync::{LockOp, is_waiting_code, waits_for_lock};
 use crate::runtimes::go::unwind::{CodeAddress, Window};
 
 /// Code addresses that are remembered.
@@ -89,21 +89,13 @@ fn part(pc: CodeAddress, ahead: &mut Ahead<'_>) -> Part {
         "runtime.deferreturn" => Part::Defers,
         "runtime.asyncPreempt" => Part::Restores,
         "runtime.gopanic" | "runtime.Goexit" => Part::Leaves,
-        name if is_waiting_code(name) && takes_lock(name) => Part::Takes,
+        name if matches!(LockOp::of(name), Some(LockOp::Lock { .. })) || waits_for_lock(name) => Part::Takes,
         name if is_waiting_code(name) => Part::Waits,
         _ => {
             let outlook = ahead.run(pc.pc(), CpuState::behind_call(0), &[], &mut Unknown);
             if outlook.more || !outlook.held.is_empty() { Part::Unlocks } else { Part::Nothing }
         }
     }
-}
-
-/// Is this function in the middle of taking a lock?
-fn takes_lock(name: &str) -> bool {
-    matches!(LockOp::of(name), Some(LockOp::Lock { .. }))
-        || name.ends_with(".lockSlow")
-        || name.contains("runtime_SemacquireMutex")
-        || name.contains("runtime_SemacquireRWMutex")
 }
 
 impl Goroutine for Unknown {

@@ -10,7 +10,7 @@ use super::clock::Clock;
 use super::code::{Function, Text};
 use crate::runtimes::go::arch::machine::{Condition, Machine, Step};
 use crate::runtimes::go::arch::state::{CpuState, Origin, Value, World};
-use crate::runtimes::go::sync::LockOp;
+use crate::runtimes::go::sync::{LockOp, waits_for_lock};
 
 /// Instructions that are run ahead in one reading.
 const MAX_ALL_STEPS: u64 = 2_000_000;
@@ -291,6 +291,12 @@ impl<'a> Walk<'_, 'a> {
         if let Some(op) = LockOp::of(&name) {
             let lock = path.state.argument();
             self.lock(path, op, lock.map(|lock| lock.number));
+        } else if waits_for_lock(&name) {
+            // It has not got the lock. By its line, code on the way here may belong to who takes it, so that where this began
+            // need not look like taking a lock.
+            if path.taken.is_empty() {
+                path.taken.push(Taken::Unknown);
+            }
         } else if ends(&name) {
             return false;
         } else if keeps_registers(&name) {
