@@ -5,10 +5,12 @@
 //! [`rows`] read that unit. Whatever is malformed is left out; the time and the bytes are bounded. Source: DWARF Debugging
 //! Information Format, version 5.
 
+mod first;
 mod functions;
 mod lists;
 mod patience;
 mod pieces;
+mod ranges;
 pub(super) mod rows;
 pub(super) mod sections;
 mod separate;

@@ -338,7 +338,7 @@ impl Types {
                 }
             }
             if self.units.is_none() {
-                self.units = Some(Units::read(&mut self.sections, patience));
+                self.units = Some(self.find_units(patience));
             }
             work(self, patience)
         });

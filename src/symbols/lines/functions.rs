@@ -139,14 +139,13 @@ impl<'a> Entry<'a> {
             }
             return Some(());
         };
-        let mut ranges = unit.ranges(ranges).ok()?;
-        while let Some(range) = ranges.next().ok()? {
-            patience.check()?;
-            if range.begin < range.end {
-                with(range.begin, range.end);
+        unit.each_range(ranges, &mut |begin, end| {
+            let may = patience.check().is_some();
+            if may {
+                with(begin, end);
             }
-        }
-        Some(())
+            may
+        })
     }
 
     fn contains(&self, address: u64, unit: InFile<'_, 'a>, patience: &mut Patience) -> bool {

@@ -1,7 +1,7 @@
 //! The sections with debug information of one file.
 //!
-//! The largest ones are read in pieces, when each is first needed: units one at a time, [`Strings`] some pages. They are
-//! never mapped, because a file that is cut while it is mapped would end loiter with SIGBUS. Compressed sections have no
+//! The largest ones are read in pieces, when each is first needed: units and their line tables one at a time, [`Strings`] some
+//! pages, lists of [`ranges`] anew each time. They are never mapped, because a file that is cut while it is mapped would end loiter with SIGBUS. Compressed sections have no
 //! pieces, so these are read whole.
 //!
 //! Units whose entries are in other files ([`split`](super::split)) have offsets behind those of `.debug_info`.
@@ -12,11 +12,12 @@ use std::sync::{Arc, OnceLock};
 
 use gimli::{
     Abbreviations, AttributeValue, DebugInfoOffset, Dwarf, DwarfFileType, EndianSlice, LittleEndian,
-    RangeLists, SectionId, Unit, UnitRef,
+    RangeLists, RangeListsOffset, SectionId, Unit, UnitRef,
 };
 
 use super::lists::Lists;
 use super::pieces::{Budget, Section};
+use super::ranges;
 use super::split::{self, Skeleton, SplitParts, SplitUnit};
 use super::strings::Strings;
 use crate::cause::full_text;
@@ -24,18 +25,16 @@ use crate::process::Image;
 
 pub(in crate::symbols) type Reader<'a> = EndianSlice<'a, LittleEndian>;
 
-/// What names, files and lines need, besides units and strings.
-const WHOLE: [SectionId; 7] = [
+/// What names, files and lines need, besides what is read in pieces.
+const WHOLE: [SectionId; 5] = [
     SectionId::DebugAbbrev,
-    SectionId::DebugLine,
     SectionId::DebugLineStr,
     SectionId::DebugStrOffsets,
     SectionId::DebugAddr,
-    SectionId::DebugRanges,
     SectionId::DebugRngLists,
 ];
 /// Units of one file at most.
-const MAX_UNITS: usize = 1 << 18;
+pub(super) const MAX_UNITS: usize = 1 << 18;
 /// Bytes of a unit that have its first entry.
 const HEAD: usize = 4 << 10;
 
@@ -46,6 +45,9 @@ pub(in crate::symbols) struct Sections {
     info: Section,
     units: Vec<UnitBytes>,
     strings: Strings,
+    lines: Section,
+    /// `.debug_ranges`.
+    ranges: Section,
     lists: Lists,
     budget: Budget,
     /// The file that may have the entries of some units in other files beside it.
@@ -61,6 +63,8 @@ struct UnitBytes {
     len: usize,
     /// What was read of it, if it had to be read.
     read: OnceLock<Vec<u8>>,
+    /// The same for its line table.
+    lines: OnceLock<Vec<u8>>,
     /// If its entries are in another file.
     split: Option<Box<SplitUnit>>,
 }
@@ -72,7 +76,7 @@ fn units(info: &Section) -> Vec<UnitBytes> {
         if units.len() >= MAX_UNITS {
             break;
         }
-        units.push(UnitBytes { start, len, read: OnceLock::new(), split: None });
+        units.push(UnitBytes { start, len, read: OnceLock::new(), lines: OnceLock::new(), split: None });
         start += len;
     }
     units
@@ -97,12 +101,15 @@ impl Sections {
             room = room.saturating_sub(section.len());
             whole.push((id, section));
         }
-        let info = Section::of(image, SectionId::DebugInfo, room)?;
-        room = room.saturating_sub(info.size());
-        let strings = Section::of(image, SectionId::DebugStr, room)?;
-        room = room.saturating_sub(strings.size());
+        let mut part = |id| {
+            let found = Section::of(image, id, room)?;
+            room = room.saturating_sub(found.size());
+            Ok::<_, String>(found)
+        };
+        let (info, strings) = (part(SectionId::DebugInfo)?, part(SectionId::DebugStr)?);
+        let (lines, ranges) = (part(SectionId::DebugLine)?, part(SectionId::DebugRanges)?);
         let (lists, program) = (Lists::of(image), Some(image.clone()));
-        Ok(Sections { lists, program, ..Sections::new(whole, info, strings, room) })
+        Ok(Sections { lines, ranges, lists, program, ..Sections::new(whole, info, strings, room) })
     }
 
     fn new(whole: Vec<(SectionId, Vec<u8>)>, info: Section, strings: Section, room: usize) -> Sections {
@@ -114,22 +121,29 @@ impl Sections {
     /// Sections with these names and bytes; others than those that are needed are left out.
     #[cfg(any(test, feature = "test-support"))]
     pub(in crate::symbols) fn of<'a>(bytes: impl IntoIterator<Item = (&'a str, Vec<u8>)>) -> Sections {
-        let (mut whole, mut info, mut strings) = (Vec::new(), Vec::new(), Vec::new());
+        let mut whole = Vec::new();
+        let [mut info, mut strings, mut lines, mut ranges] = [const { Vec::new() }; 4];
         for (name, bytes) in bytes {
-            match WHOLE.into_iter().find(|id| id.name() == name) {
+            let is = |id: SectionId| id.name() == name;
+            match WHOLE.into_iter().find(|id| is(*id)) {
                 Some(id) => whole.push((id, bytes)),
-                None if name == SectionId::DebugInfo.name() => info = bytes,
-                None if name == SectionId::DebugStr.name() => strings = bytes,
+                None if is(SectionId::DebugInfo) => info = bytes,
+                None if is(SectionId::DebugStr) => strings = bytes,
+                None if is(SectionId::DebugLine) => lines = bytes,
+                None if is(SectionId::DebugRanges) => ranges = bytes,
                 None => {}
             }
         }
-        Sections::new(whole, Section::Whole(info), Section::Whole(strings), 0)
+        let [info, strings, lines, ranges] = [info, strings, lines, ranges].map(Section::Whole);
+        Sections { lines, ranges, ..Sections::new(whole, info, strings, 0) }
     }
 
     /// Bytes that it may occupy in all.
     pub(in crate::symbols) fn size(&self) -> usize {
         let whole: usize = self.whole.iter().map(|(_, bytes)| bytes.len()).sum();
-        whole.saturating_add(self.info.len()).saturating_add(self.strings.len())
+        [self.info.len(), self.strings.len(), self.lines.len(), self.ranges.size()]
+            .into_iter()
+            .fold(whole, usize::saturating_add)
     }
 
     /// Whether something was not read because too much was read already.
@@ -155,7 +169,7 @@ impl Sections {
     /// Those that a unit refers to whose entries are in another file.
     pub(super) fn dwarf_with<'a>(&'a self, parts: &SplitParts<'a>) -> Dwarf<Reader<'a>> {
         let slice = |bytes| EndianSlice::new(bytes, LittleEndian);
-        let old_ranges = self.get(SectionId::DebugRanges).into();
+        let old_ranges = slice(&[]).into();
         Dwarf {
             debug_str_offsets: slice(parts.string_offsets).into(),
             ranges: RangeLists::new(old_ranges, slice(parts.ranges).into()),
@@ -166,8 +180,8 @@ impl Sections {
 
     /// What is read in pieces for the units of the file itself.
     pub(super) fn texts(&self) -> Texts<'_> {
-        let Sections { strings, lists, budget, .. } = self;
-        Texts { strings, line_strings: strings, lists, budget }
+        let Sections { strings, ranges, lists, budget, .. } = self;
+        Texts { strings, line_strings: strings, ranges, lists, budget }
     }
 
     /// The same for a unit whose entries are in another file.
@@ -188,8 +202,8 @@ impl Sections {
         for found in split::find(program, skeletons) {
             let offset = found.and_then(|(unit, len)| {
                 let end = start.checked_add(len.max(1)).filter(|_| self.units.len() < MAX_UNITS)?;
-                let (read, split) = (OnceLock::new(), Some(Box::new(unit)));
-                self.units.push(UnitBytes { start, len, read, split });
+                let (read, lines, split) = (OnceLock::new(), OnceLock::new(), Some(Box::new(unit)));
+                self.units.push(UnitBytes { start, len, read, lines, split });
                 Some(std::mem::replace(&mut start, end))
             });
             added.push(offset);
@@ -236,6 +250,18 @@ impl Sections {
         (!bytes.is_empty()).then(|| EndianSlice::new(bytes, LittleEndian))
     }
 
+    /// The line table at an offset in its section, which is that of the unit at another offset. It is not cut at its end.
+    pub(super) fn line_table(&self, unit: usize, at: usize) -> Option<Reader<'_>> {
+        let bytes = match &self.lines {
+            Section::Whole(bytes) => bytes.get(at..)?,
+            lines => self.unit_bytes(unit)?.lines.get_or_init(|| {
+                let whole = || lines.take(at, lines.unit_len(at)?, &self.budget);
+                whole().unwrap_or_default()
+            }),
+        };
+        (!bytes.is_empty()).then(|| EndianSlice::new(bytes, LittleEndian))
+    }
+
     /// The beginning of the unit at an offset, with its first entry, as if the unit were so short.
     pub(super) fn head(&self, offset: usize) -> Option<Cow<'_, [u8]>> {
         let unit = self.unit_bytes(offset)?;
@@ -267,6 +293,7 @@ pub(super) struct Texts<'a> {
     pub(super) strings: &'a Strings,
     /// Those of the line table, which is in the program.
     pub(super) line_strings: &'a Strings,
+    pub(super) ranges: &'a Section,
     pub(super) lists: &'a Lists,
     pub(super) budget: &'a Budget,
 }
@@ -312,15 +339,43 @@ impl<'u, 'a> InFile<'u, 'a> {
 
     /// The string that an attribute has. None if it has none, or if that cannot be read.
     pub(in crate::symbols) fn string(&self, value: AttributeValue<Reader<'a>>) -> Option<Reader<'a>> {
-        let at = match value {
-            AttributeValue::DebugStrRef(offset) => offset,
+        match self.string_offset(value)? {
+            Some(at) => self.texts.strings.get(at, self.texts.budget),
+            None => self.unit.attr_string(value).ok(),
+        }
+    }
+
+    /// The same for a string that is needed only once: it is not kept.
+    pub(super) fn passing_string(&self, value: AttributeValue<Reader<'a>>) -> Option<Vec<u8>> {
+        match self.string_offset(value)? {
+            Some(at) => self.texts.strings.passing(at),
+            None => self.unit.attr_string(value).ok().map(|string| string.slice().to_vec()),
+        }
+    }
+
+    /// Where the string of an attribute is. The outer option: whether that can be read; the inner: whether it is among those
+    /// that are read in pieces.
+    fn string_offset(&self, value: AttributeValue<Reader<'a>>) -> Option<Option<usize>> {
+        match value {
+            AttributeValue::DebugStrRef(offset) => Some(Some(offset.0)),
             AttributeValue::DebugStrOffsetsIndex(index) => {
                 let offsets = &self.unit.dwarf.debug_str_offsets;
-                offsets.get_str_offset(self.unit.header.format(), self.unit.str_offsets_base, index).ok()?
+                let offset =
+                    offsets.get_str_offset(self.unit.header.format(), self.unit.str_offsets_base, index);
+                Some(Some(offset.ok()?.0))
             }
-            other => return self.unit.attr_string(other).ok(),
-        };
-        self.texts.strings.get(at.0, self.texts.budget)
+            _ => Some(None),
+        }
+    }
+
+    /// Calls `with` with the first address of each range of a list, and one past the last, until it returns false. None: the
+    /// list cannot be read to its end.
+    pub(in crate::symbols) fn each_range(
+        &self,
+        list: RangeListsOffset<usize>,
+        with: &mut dyn FnMut(u64, u64) -> bool,
+    ) -> Option<()> {
+        ranges::each(&self.unit, self.texts.ranges, list, with)
     }
 }
 

@@ -6,11 +6,13 @@ use gimli::{EndianSlice, LittleEndian};
 
 use super::pieces::{Budget, Section};
 
-/// Bytes read at a time.
-const PAGE: usize = 64 << 10;
+/// Bytes read at a time. Linkers put strings into an order of their own, so neighbours are rarely needed.
+const PAGE: usize = 16 << 10;
 /// Each page has the beginning of the next one, so that every string is whole in the page where it begins. Longer ones
 /// are cut.
 const MAX_STRING: usize = 4 << 10;
+/// Bytes of a string that is needed only once that are read at first.
+const SHORT: usize = 256;
 
 #[derive(Debug, Default)]
 pub(super) struct Strings {
@@ -46,10 +48,27 @@ impl Strings {
                 page.get(within..)?
             }
         };
-        let rest = rest.get(..MAX_STRING).unwrap_or(rest);
-        let end = memchr::memchr(0, rest).or((rest.len() == MAX_STRING).then_some(MAX_STRING))?;
-        Some(EndianSlice::new(rest.get(..end)?, LittleEndian))
+        Some(EndianSlice::new(whole(rest)?, LittleEndian))
     }
+
+    /// The same for a string that is needed only once: what is read of a file is not kept.
+    pub(super) fn passing(&self, at: usize) -> Option<Vec<u8>> {
+        let room = self.len().checked_sub(at)?;
+        let read = |len: usize| self.section.bytes(at, len.min(room));
+        [SHORT, MAX_STRING].into_iter().find_map(|len| {
+            let bytes = read(len)?;
+            // One that is cut here is read anew, longer.
+            let is_enough = memchr::memchr(0, &bytes).is_some() || len == MAX_STRING;
+            is_enough.then(|| whole(&bytes).map(<[u8]>::to_vec)).flatten()
+        })
+    }
+}
+
+/// The string that some bytes begin with, cut. None if it has no end.
+fn whole(rest: &[u8]) -> Option<&[u8]> {
+    let rest = rest.get(..MAX_STRING).unwrap_or(rest);
+    let end = memchr::memchr(0, rest).or((rest.len() == MAX_STRING).then_some(MAX_STRING))?;
+    rest.get(..end)
 }
 
 #[cfg(test)]
@@ -79,7 +98,10 @@ mod tests {
         let whole = Strings::new(Section::Whole(section));
         let budget = Budget::new(usize::MAX);
         for at in 0..len {
-            assert_eq!(whole.get(at, &budget), pieces.get(at, &budget), "{at:#x}");
+            let found = whole.get(at, &budget);
+            assert_eq!(found, pieces.get(at, &budget), "{at:#x}");
+            let found = found.map(|found| found.to_vec());
+            assert_eq!((whole.passing(at), pieces.passing(at)), (found.clone(), found), "{at:#x}");
         }
         assert!(whole.get(1, &budget).is_some() && whole.get(len - 8, &budget).is_none());
         assert!(!budget.is_spent());

@@ -3,26 +3,32 @@
 use std::sync::Arc;
 
 use gimli::{
-    Abbreviations, DebugAbbrev, DebugInfo, DebugInfoOffset, EndianSlice, LittleEndian, SectionId, Unit,
-    UnitHeader, UnitType, constants,
+    Abbreviations, DebugAbbrev, DebugInfo, DebugInfoOffset, EndianSlice, LittleEndian, SectionId, UnitHeader,
+    UnitType,
 };
 
 use rustc_hash::FxHashMap;
 
+use super::first;
 use super::patience::Patience;
 use super::rows::text;
-use super::sections::{Opened, Reader, Sections};
+use super::sections::{MAX_UNITS, Opened, Reader as Bytes, Sections};
 use super::split::{Skeleton, SplitParts, SplitUnit};
+use crate::cache::{Reader, Writer};
+use crate::symbols::kept::Answer;
 
 /// Address ranges of all units at most.
 const MAX_RANGES: usize = 4 << 20;
 /// Bytes of the abbreviations of one unit that are read.
 const MAX_ABBREVIATIONS: usize = 1 << 20;
+/// Bytes between two ranges of a unit that may be no code: linkers align functions. They count as one range, since the ranges of
+/// all functions are many.
+const MAX_GAP: u64 = 63;
 /// Ranges that are examined for one address; overlapping ones are rare.
 const MAX_EXAMINED: usize = 256;
 
 /// The compilation units of a file.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(in crate::symbols) struct Units {
     /// Offsets in `.debug_info`, ascending.
     offsets: Vec<usize>,
@@ -87,31 +93,39 @@ impl Units {
             let Some(abbreviations) = known.or_else(whole) else { continue };
             last = Some((at, Arc::clone(&abbreviations)));
             let (dwarf, texts) = (sections.dwarf(), sections.texts());
-            let Ok(unit) = Unit::new_with_abbreviations(&dwarf, header, abbreviations) else { continue };
-            let opened = Opened { dwarf, unit, texts };
-            let said = Said::read(&opened);
-            if let (Some(name), Some(own)) = (said.name.as_ref(), self.crates.last_mut()) {
-                *own = names.number(name.slice());
+            let Some((opened, first)) = first::open(dwarf, texts, header, abbreviations) else { continue };
+            let name = first.name.and_then(|name| opened.view().passing_string(name));
+            if let (Some(name), Some(own)) = (name, self.crates.last_mut()) {
+                *own = names.number(&name);
             }
             if let Some(id) = opened.unit.dwo_id {
-                let (object, folder) = (said.object.map(text), said.folder.map(text));
+                let string = |value: Option<_>| opened.view().string(value?).map(text);
+                let (object, folder) = (string(first.object), string(first.folder));
                 skeletons.push((number, Skeleton { offset, id: id.0, object, folder }));
             }
-            self.add_ranges(number, &opened, patience);
+            first.each_range(&opened, &mut |begin, end| {
+                let may = patience.check().is_some();
+                if may {
+                    self.add_range(begin, end, number);
+                }
+                may
+            });
         }
         skeletons
     }
 
-    fn add_ranges(&mut self, number: u32, opened: &Opened<'_>, patience: &mut Patience) -> Option<()> {
-        let mut ranges = opened.dwarf.unit_ranges(&opened.unit).ok()?;
-        while let Some(range) = ranges.next().ok()? {
-            patience.check()?;
-            // Code that the linker left out has the address 0.
-            if range.begin > 0 && range.begin < range.end && self.ranges.len() < MAX_RANGES {
-                self.ranges.push((range.begin, range.end, number));
-            }
+    fn add_range(&mut self, begin: u64, end: u64, number: u32) {
+        // Code that the linker left out has the address 0.
+        if begin == 0 || begin >= end {
+            return;
         }
-        Some(())
+        let is_next =
+            |(_, last, own): &(u64, u64, u32)| *own == number && *last <= begin && begin - *last <= MAX_GAP;
+        if let Some((_, last, _)) = self.ranges.last_mut().filter(|last| is_next(last)) {
+            *last = end;
+        } else if self.ranges.len() < MAX_RANGES {
+            self.ranges.push((begin, end, number));
+        }
     }
 
     /// The offsets of units that may have the code at an address; the likeliest first.
@@ -134,6 +148,48 @@ impl Units {
     pub(in crate::symbols) fn around(&self, offset: usize) -> Option<usize> {
         let behind = self.offsets.partition_point(|other| *other <= offset);
         self.offsets.get(behind.checked_sub(1)?).copied()
+    }
+}
+
+/// What is kept of units: of a file whose entries are all in the file itself.
+impl Answer for Units {
+    fn write(&self, into: &mut Writer) {
+        // Each is near the one before.
+        let mut last = 0;
+        let mut near = |into: &mut Writer, value: u64| {
+            into.number(value.wrapping_sub(last));
+            last = value;
+        };
+        into.number(self.offsets.len() as u64);
+        for (offset, own) in self.offsets.iter().zip(&self.crates) {
+            near(into, *offset as u64);
+            into.option(*own, |into, own| into.number(u64::from(own)));
+        }
+        into.number(self.ranges.len() as u64);
+        for (begin, end, number) in &self.ranges {
+            near(into, *begin);
+            into.number(end.wrapping_sub(*begin));
+            into.number(u64::from(*number));
+        }
+    }
+
+    fn read(from: &mut Reader<'_>) -> Option<Units> {
+        let mut last = 0_u64;
+        let mut near = |from: &mut Reader<'_>| {
+            last = last.wrapping_add(from.number()?);
+            Some(last)
+        };
+        let mut units = Units::default();
+        for _ in 0..from.number().filter(|count| *count <= MAX_UNITS as u64)? {
+            units.offsets.push(usize::try_from(near(from)?).ok()?);
+            units.crates.push(from.option(Reader::small)?);
+        }
+        for _ in 0..from.number().filter(|count| *count <= MAX_RANGES as u64)? {
+            let begin = near(from)?;
+            let end = begin.checked_add(from.number()?)?;
+            units.ranges.push((begin, end, from.small()?));
+        }
+        (units.offsets.is_sorted() && units.ranges.is_sorted()).then_some(units)
     }
 }
 
@@ -160,7 +216,7 @@ fn abbreviations(bytes: &[u8], at: usize) -> Option<Arc<Abbreviations>> {
 }
 
 /// The header of the unit that these bytes begin with.
-fn header(bytes: Reader<'_>) -> Option<UnitHeader<Reader<'_>>> {
+fn header(bytes: Bytes<'_>) -> Option<UnitHeader<Bytes<'_>>> {
     DebugInfo::from(bytes).header_from_offset(DebugInfoOffset(0)).ok()
 }
 
@@ -189,9 +245,14 @@ fn open_own(sections: &Sections, offset: usize, known: Option<Arc<Abbreviations>
         abbreviations(sections.get(SectionId::DebugAbbrev).slice(), at)
     };
     let abbreviations = known.or_else(whole)?;
-    let (dwarf, texts) = (sections.dwarf(), sections.texts());
-    let unit = Unit::new_with_abbreviations(&dwarf, header, abbreviations).ok()?;
-    Some(named(Opened { dwarf, unit, texts }))
+    let (mut opened, first) = first::open(sections.dwarf(), sections.texts(), header, abbreviations)?;
+    first.add_names(&mut opened);
+    opened.unit.line_program = first.lines.and_then(|at| {
+        let table = gimli::DebugLine::from(sections.line_table(offset, at)?);
+        let gimli::Unit { name, comp_dir, .. } = opened.unit;
+        table.program(gimli::DebugLineOffset(0), opened.unit.header.address_size(), comp_dir, name).ok()
+    });
+    Some(opened)
 }
 
 /// A unit whose entries are in another file; its addresses and lines are in the program.
@@ -206,22 +267,14 @@ fn open_split<'a>(
     let abbreviations =
         known.or_else(|| abbreviations(parts.abbreviations, header.debug_abbrev_offset().0))?;
     let (dwarf, texts) = (sections.dwarf_with(parts), sections.texts_with(parts));
-    let mut unit = Unit::new_with_abbreviations(&dwarf, header, abbreviations).ok()?;
+    let (mut opened, first) = first::open(dwarf, texts, header, abbreviations)?;
     // Another build's file may be at the same place.
-    unit.dwo_id.filter(|id| id.0 == split.id)?;
-    unit.copy_relocated_attributes(&skeleton);
-    let mut opened = named(Opened { dwarf, unit, texts });
+    opened.unit.dwo_id.filter(|id| id.0 == split.id)?;
+    opened.unit.copy_relocated_attributes(&skeleton);
+    first.add_names(&mut opened);
     opened.unit.comp_dir = opened.unit.comp_dir.or(skeleton.comp_dir);
     opened.unit.line_program = skeleton.line_program;
     Some(opened)
-}
-
-/// The same unit with its name and its directory: these strings are not among the sections that are read whole.
-fn named(mut opened: Opened<'_>) -> Opened<'_> {
-    let said = Said::read(&opened);
-    opened.unit.name = said.name.or(opened.unit.name);
-    opened.unit.comp_dir = said.folder.or(opened.unit.comp_dir);
-    opened
 }
 
 /// The crate that a unit's name says: "src/main.rs/@/api.2e181165d5c58bca" of "src/main.rs/@/api.2e181165d5c58bca-cgu.00".
@@ -230,36 +283,65 @@ fn crate_of(name: &[u8]) -> Option<&[u8]> {
     name.get(..end)
 }
 
-/// What a unit says of itself.
-#[derive(Debug, Default)]
-struct Said<'a> {
-    name: Option<Reader<'a>>,
-    folder: Option<Reader<'a>>,
-    /// The path of the file with its entries.
-    object: Option<Reader<'a>>,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::symbols::kept::{whole, written};
 
-impl<'a> Said<'a> {
-    fn read(opened: &Opened<'a>) -> Said<'a> {
-        let mut said = Said::default();
-        let _ = said.add(opened);
-        said
+    fn some() -> Units {
+        let mut units =
+            Units { offsets: vec![0, 100, 5000], crates: vec![Some(1), None, Some(1)], ranges: Vec::new() };
+        for (begin, end, number) in [
+            (0x1000, 0x1010, 0),
+            (0x1010, 0x1011, 0),
+            (0x1020, 0x1030, 0),
+            (0x1030, 0x1040, 2),
+            (0x1040 + MAX_GAP, 0x1100, 2),
+            (0x1101 + MAX_GAP, 0x1200, 2),
+            (0x900, 0x910, 2),
+            (0, 0x10, 2),
+            (0x5000, 0x5000, 2),
+        ] {
+            units.add_range(begin, end, number);
+        }
+        units.ranges.sort_unstable();
+        units
     }
 
-    fn add(&mut self, opened: &Opened<'a>) -> Option<()> {
-        let unit = opened.view();
-        let mut entries = unit.entries_raw(None).ok()?;
-        let abbreviation = entries.read_abbreviation().ok()??;
-        for &specification in abbreviation.attributes() {
-            let attribute = entries.read_attribute(specification).ok()?;
-            let string = || unit.string(attribute.value());
-            match attribute.name() {
-                constants::DW_AT_name => self.name = string(),
-                constants::DW_AT_comp_dir => self.folder = string(),
-                constants::DW_AT_dwo_name | constants::DW_AT_GNU_dwo_name => self.object = string(),
-                _ => {}
+    #[test]
+    fn neighbouring_functions_of_a_unit_are_one_range() {
+        let units = some();
+        let ranges =
+            [(0x900, 0x910, 2), (0x1000, 0x1030, 0), (0x1030, 0x1100, 2), (0x1101 + MAX_GAP, 0x1200, 2)];
+        assert_eq!(units.ranges, ranges);
+        let at = |address| units.at(address).collect::<Vec<_>>();
+        assert_eq!((at(0x1025), at(0x1030), at(0x8ff), at(0x910)), (vec![0], vec![5000], vec![], vec![]));
+        assert_eq!(units.like(0).collect::<Vec<_>>(), [5000]);
+    }
+
+    #[test]
+    fn units_are_kept() {
+        let bytes = written(&some());
+        assert_eq!(whole(&bytes), Some(some()));
+        assert_eq!(whole(&written(&Units::default())), Some(Units::default()));
+        for len in 0..bytes.len() {
+            assert_eq!(whole::<Units>(&bytes[..len]), None, "{len}");
+        }
+        // Whatever else is there is read without harm.
+        for at in 0..bytes.len() {
+            let mut wrong = bytes.clone();
+            wrong[at] = 0xff;
+            if let Some(units) = whole::<Units>(&wrong) {
+                _ = (units.at(0x1000).count(), units.like(0).count(), units.around(50));
             }
         }
-        Some(())
+    }
+
+    #[test]
+    fn more_than_there_can_be_is_refused() {
+        let mut many = Writer::default();
+        many.number(MAX_UNITS as u64 + 1);
+        many.bytes(&[0; 100]);
+        assert_eq!(whole::<Units>(&many.into_bytes()), None);
     }
 }

@@ -192,15 +192,13 @@ impl<'a> Entry<'a> {
             let end = self.high.or_else(|| begin.checked_add(self.size?))?;
             return Some((begin..end).contains(&address));
         };
-        let mut ranges = unit.ranges(ranges).ok()?;
-        for _ in 0..MAX_RANGES {
-            patience.check()?;
-            let Some(range) = ranges.next().ok()? else { break };
-            if (range.begin..range.end).contains(&address) {
-                return Some(true);
-            }
-        }
-        Some(false)
+        let (mut found, mut examined) = (Some(false), 0);
+        unit.each_range(ranges, &mut |begin, end| {
+            found = patience.check().map(|()| (begin..end).contains(&address));
+            examined += 1;
+            found == Some(false) && examined < MAX_RANGES
+        })?;
+        found
     }
 }
 

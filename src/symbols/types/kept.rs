@@ -3,14 +3,17 @@
 //! An answer depends on nothing but the file and the limits of this module's parent. One that was found while something was
 //! missing (time, memory, a part of the file, another file) is not kept.
 
-use std::sync::Arc;
-
 use gimli::{Encoding, Format};
 
+use super::super::lines::units::Units;
 use super::frame::{Activation, Code, Frame, Variable};
 use super::question::{Conclusion, Question};
-use super::{Awaited, FunctionTypes, Member, Parameter, Type, TypeId, TypeKind, Types, Variant, Variants};
+use super::{
+    Awaited, FunctionTypes, Member, Parameter, Patience, Type, TypeId, TypeKind, Types, Variant, Variants,
+};
 use crate::cache::{Reader, Writer};
+pub(crate) use crate::symbols::kept::Answer;
+use crate::symbols::kept::{whole, written};
 
 impl Types {
     /// The answer that is kept, or else what `find` finds.
@@ -28,9 +31,24 @@ impl Types {
         if !self.is_lacking()
             && let Some(store) = &mut self.store
         {
-            let mut answer = Writer::default();
-            found.write(&mut answer);
-            store.add(&question, &answer.into_bytes());
+            store.add(&question, &written(&found));
+        }
+        found
+    }
+
+    /// The units: what is kept of them, or else what the file has.
+    pub(super) fn find_units(&mut self, patience: &mut Patience) -> Units {
+        let question = Question::Units.bytes();
+        let kept = self.store.as_ref().and_then(|store| whole(store.answer(&question)?));
+        if let Some(kept) = kept {
+            return kept;
+        }
+        let found = Units::read(&mut self.sections, patience);
+        if !self.is_lacking()
+            && !patience.is_over()
+            && let Some(store) = &mut self.store
+        {
+            store.add(&question, &written(&found));
         }
         found
     }
@@ -57,60 +75,6 @@ impl Types {
         if let Some(store) = self.store.as_mut().filter(|_| has_news) {
             store.save();
         }
-    }
-}
-
-/// The answer that these bytes are.
-fn whole<A: Answer>(bytes: &[u8]) -> Option<A> {
-    let mut bytes = Reader::new(bytes);
-    let answer = A::read(&mut bytes)?;
-    bytes.is_at_end().then_some(answer)
-}
-
-/// What can be kept.
-pub(crate) trait Answer: Sized {
-    fn write(&self, into: &mut Writer);
-    /// None: it is damaged.
-    fn read(from: &mut Reader<'_>) -> Option<Self>;
-}
-
-impl<T: Answer> Answer for Option<T> {
-    fn write(&self, into: &mut Writer) {
-        into.option(self.as_ref(), |into, value| value.write(into));
-    }
-
-    fn read(from: &mut Reader<'_>) -> Option<Self> {
-        from.option(T::read)
-    }
-}
-
-impl<T: Answer> Answer for Vec<T> {
-    fn write(&self, into: &mut Writer) {
-        into.list(self, |into, value| value.write(into));
-    }
-
-    fn read(from: &mut Reader<'_>) -> Option<Self> {
-        from.list(T::read)
-    }
-}
-
-impl Answer for u64 {
-    fn write(&self, into: &mut Writer) {
-        into.number(*self);
-    }
-
-    fn read(from: &mut Reader<'_>) -> Option<Self> {
-        from.number()
-    }
-}
-
-impl Answer for Arc<str> {
-    fn write(&self, into: &mut Writer) {
-        into.text(self);
-    }
-
-    fn read(from: &mut Reader<'_>) -> Option<Self> {
-        from.text().map(Arc::from)
     }
 }
 

@@ -8,10 +8,17 @@ use crate::cache::Writer;
 pub(super) enum Question<'a> {
     Type(TypeId),
     Function(u64),
-    Beside { function: u64, path: &'a str, name: &'a str, parameters: &'a str },
+    Beside {
+        function: u64,
+        path: &'a str,
+        name: &'a str,
+        parameters: &'a str,
+    },
     Awaits(TypeId),
     Frame(u64),
     Conclusion(Conclusion, TypeId),
+    /// Where all units are, and the code of each.
+    Units,
 }
 
 /// What others conclude from a type and from those that it has.
@@ -34,6 +41,7 @@ impl Question<'_> {
             Question::Frame(address) => (4, address),
             Question::Conclusion(Conclusion::Guards, TypeId(id)) => (5, id as u64),
             Question::Conclusion(Conclusion::GuardsAndEnums, TypeId(id)) => (6, id as u64),
+            Question::Units => (7, 0),
         };
         bytes.number(kind);
         bytes.number(number);
