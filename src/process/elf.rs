@@ -22,7 +22,7 @@ const MAX_SECTION_NAMES: u64 = 16 << 20;
 /// The name of a section is cut at this length.
 const MAX_SECTION_NAME: usize = 256;
 /// Longest name of a symbol that is read.
-const MAX_NAME: usize = 16 << 10;
+pub(super) const MAX_NAME: usize = 16 << 10;
 /// Bytes of notes read from one file.
 const MAX_NOTES: u64 = 1 << 20;
 /// Notes read at most.
@@ -30,7 +30,7 @@ const MAX_NOTE_COUNT: usize = 1 << 20;
 /// A string table longer than this is cut.
 const MAX_STRINGS: u64 = 512 << 20;
 /// Symbols read at most.
-const MAX_SYMBOLS: u64 = 8 << 20;
+pub(super) const MAX_SYMBOLS: u64 = 8 << 20;
 /// The names of all symbols together may be this many times as long as their table: symbols may share a name,
 /// but not all of them a long one.
 const MAX_SHARING: u64 = 8;
@@ -424,19 +424,27 @@ impl Image {
         self.symbols_of(elf::SHT_DYNSYM.0)
     }
 
+    /// The section with the symbol table of this kind, and the one with its names. None if there is none.
+    pub(super) fn symbol_sections(&self, kind: u32) -> Result<Option<(Section, Section)>> {
+        let mut sections = self.sections()?;
+        let Some(nth) = sections.iter().position(|section| section.kind == kind) else { return Ok(None) };
+        let table = sections.get(nth).cloned();
+        let names = table.as_ref().and_then(|table| usize::try_from(table.link).ok());
+        let names = names.filter(|names| *names < sections.len()).map(|names| sections.swap_remove(names));
+        let names = names.ok_or_else(|| self.file.malformed("symbols without names"))?;
+        Ok(table.map(|table| (table, names)))
+    }
+
     fn symbols_of(&self, kind: u32) -> Result<Symbols> {
-        let sections = self.sections()?;
-        let Some(table) = sections.iter().find(|section| section.kind == kind) else {
-            return Ok(Symbols { bias: self.bias, ..Symbols::default() });
+        let bias = self.bias;
+        let Some((table, strings)) = self.symbol_sections(kind)? else {
+            return Ok(Symbols { bias, ..Symbols::default() });
         };
-        let strings = usize::try_from(table.link).ok().and_then(|link| sections.get(link));
-        let strings = strings.ok_or_else(|| self.file.malformed("symbols without names"))?;
         let read = |section: &Section, max: u64| {
             let len = section.size.min(max);
             self.file.read_at(section.offset, usize::try_from(len).unwrap_or(usize::MAX))
         };
         let max = MAX_SYMBOLS * size_of::<elf::Sym64<Le>>() as u64;
-        let bias = self.bias;
-        Ok(Symbols { table: read(table, max)?, strings: read(strings, MAX_STRINGS)?, bias })
+        Ok(Symbols { table: read(&table, max)?, strings: read(&strings, MAX_STRINGS)?, bias })
     }
 }

@@ -14,6 +14,8 @@ use super::{Result, TargetError, slow_files, sys};
 
 /// Bytes read at a time from a file that is not in memory: one piece must come within the wait limit.
 const PIECE: usize = 1 << 20;
+/// Bytes that are searched at a time. A multiple of the length of a symbol.
+const BLOCK: usize = 192 << 10;
 /// All reads of one file together wait at most this long.
 const MAX_WAIT_MS: u64 = 60_000;
 
@@ -141,6 +143,32 @@ impl ImageFile {
         read
     }
 
+    /// Reads a part of the file one piece after another, so that it never is in memory as a whole. All but the first begin
+    /// with the last `overlap` bytes of the one before.
+    ///
+    /// # Errors
+    /// The file ends before, or cannot be read.
+    pub(crate) fn in_pieces(
+        &self,
+        offset: u64,
+        len: u64,
+        overlap: usize,
+        with: &mut dyn FnMut(&[u8]),
+    ) -> Result<()> {
+        let mut buffer = vec![0; BLOCK.saturating_add(overlap)];
+        let (mut at, mut kept) = (0, 0);
+        while at < len {
+            let end = kept + (len - at).min(BLOCK as u64) as usize;
+            let Some(fresh) = buffer.get_mut(kept..end) else { break };
+            self.read_into(offset.saturating_add(at), fresh)?;
+            at += fresh.len() as u64;
+            with(buffer.get(..end).unwrap_or_default());
+            kept = overlap.min(end);
+            buffer.copy_within(end - kept..end, 0);
+        }
+        Ok(())
+    }
+
     fn fill(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
         let mut done = 0;
         while let Some(rest) = buf.get_mut(done..).filter(|rest| !rest.is_empty()) {
@@ -208,5 +236,30 @@ impl ImageFile {
 
     pub(super) fn malformed(&self, problem: impl Into<String>) -> TargetError {
         TargetError::Malformed { path: self.opened_as.clone(), problem: problem.into() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_with_an_overlap() {
+        let bytes: Vec<u8> = (0..2 * BLOCK + 1000).map(|nth| (nth / 7 % 251) as u8).collect();
+        let file = ImageFile::of_bytes("pieces", &bytes).unwrap();
+        for (len, overlap) in [(bytes.len() - 5, 0), (bytes.len() - 5, 64), (10, 64), (BLOCK, 3), (0, 1)] {
+            let (mut found, mut pieces) = (Vec::new(), 0);
+            let mut with = |piece: &[u8]| {
+                let again = overlap.min(found.len());
+                assert!(found.ends_with(&piece[..again]));
+                found.extend_from_slice(&piece[again..]);
+                pieces += 1;
+            };
+            file.in_pieces(5, len as u64, overlap, &mut with).unwrap();
+            assert_eq!(found, bytes[5..5 + len]);
+            assert_eq!(pieces, len.div_ceil(BLOCK));
+        }
+        assert!(file.in_pieces(5, bytes.len() as u64, 0, &mut |_| {}).is_err(), "it is cut");
+        assert!(file.in_pieces(u64::MAX, 2, 0, &mut |_| {}).is_err());
     }
 }

@@ -7,7 +7,7 @@
 //!
 //! - bytes of a target: `live` and `memory`, `core` with `core_memory` and `core_notes`; `vectors` reads many ranges in
 //!   one call, `paged` single words, `pages` says which pages are in use;
-//! - files: `maps`, `image` with `image_file` and `elf`; `slow_files` gives up on a file system that does not answer;
+//! - files: `maps`, `image` with `image_file`, `elf` and `function_symbols`; `slow_files` gives up on a file system that does not answer;
 //! - stops: `stop` is the guard, `tracer` the process that does it, `job_control` holds Ctrl-Z back meanwhile,
 //!   `registers` tells what a stopped thread's registers are, `moment` what a sampler catches of a thread;
 //! - the end of a program: `hold` holds it there;
@@ -28,6 +28,7 @@ pub mod descriptors;
 mod elf;
 mod error;
 mod figures;
+mod function_symbols;
 #[cfg(feature = "cli")]
 pub(crate) mod hold;
 mod image;
@@ -58,6 +59,7 @@ mod watch;
 pub use core::open_core;
 pub use elf::{Section, Segment, Symbol, Symbols};
 pub use error::{OsError, TargetError};
+pub(crate) use function_symbols::{FunctionSymbol, FunctionSymbols};
 pub use image_file::ImageFile;
 #[cfg(feature = "dashboard")]
 pub(crate) use job_control::while_nothing_is_held;

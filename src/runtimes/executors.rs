@@ -4,10 +4,13 @@
 
 use memchr::memmem;
 
-use crate::process::Target;
+use crate::process::{Image, Target};
+use crate::symbols::native::NativeCode;
 
 /// Names of functions that are searched, bytes.
-const MAX_NAMES: usize = 256 << 20;
+const MAX_NAMES: u64 = 256 << 20;
+/// A name may be cut by the end of a piece: this much of it is searched twice.
+const OVERLAP: usize = 512;
 
 /// How names of functions of a crate go on behind its length and name, and what the crate is for.
 type Named = (&'static [u8], &'static str);
@@ -17,22 +20,37 @@ const FUTURES: Named = (b"16futures_executor", "the executors of the futures cra
 
 /// One sentence for executors of a program whose tasks are not read, if it has any.
 pub(super) fn not_read(target: &dyn Target) -> Option<String> {
-    sentence(target, &[ASYNC_TASK, FUTURES])
+    let images = target.images().ok()?;
+    let program = images.iter().find(|image| image.is_executable)?;
+    let all = [ASYNC_TASK, FUTURES];
+    let has = search(program, all)?;
+    let found: Vec<&str> = all.iter().zip(has).filter(|(_, has)| *has).map(|((_, what), _)| *what).collect();
+    (!found.is_empty()).then(|| sentence(&found.join(" and of ")))
 }
 
 /// The same for a program with another runtime: much of what runs there uses a function of the futures crate.
-pub(super) fn not_read_besides(target: &dyn Target) -> Option<String> {
-    sentence(target, &[ASYNC_TASK])
+pub(super) fn not_read_besides(code: &mut NativeCode) -> Option<String> {
+    let find = |program: &Image| search(program, [ASYNC_TASK]).map(|[has]| u64::from(has));
+    (code.about_program("has async-task", find)? == 1).then(|| sentence(ASYNC_TASK.1))
 }
 
-fn sentence(target: &dyn Target, all: &[Named]) -> Option<String> {
-    let images = target.images().ok()?;
-    let program = images.iter().find(|image| image.is_executable)?;
-    let names = program.section_data(".strtab", MAX_NAMES).ok()??;
-    let found: Vec<&str> =
-        all.iter().filter(|(crate_, _)| has_crate(&names, crate_)).map(|(_, what)| *what).collect();
-    (!found.is_empty())
-        .then(|| format!("the program has code of {}, whose tasks are not read", found.join(" and of ")))
+fn sentence(what: &str) -> String {
+    format!("the program has code of {what}, whose tasks are not read")
+}
+
+/// Whether a program has functions of these crates. None: it has no names, or they cannot be read.
+fn search<const N: usize>(program: &Image, all: [Named; N]) -> Option<[bool; N]> {
+    let sections = program.sections().ok()?;
+    let names = sections.iter().find(|section| section.name == ".strtab" && section.has_bytes())?;
+    let mut found = [false; N];
+    let mut look = |bytes: &[u8]| {
+        found
+            .iter_mut()
+            .zip(all)
+            .for_each(|(found, (crate_, _))| *found = *found || has_crate(bytes, crate_));
+    };
+    program.file.in_pieces(names.offset, names.size.min(MAX_NAMES), OVERLAP, &mut look).ok()?;
+    Some(found)
 }
 
 /// Whether a name is of a function in this crate itself, not in a module that is called like it: `_ZN10async_task...` and
@@ -64,5 +82,13 @@ mod tests {
         ] {
             assert_eq!(has_crate(name.as_bytes(), crate_), is, "{name}");
         }
+    }
+
+    #[test]
+    fn names_of_the_test_program() {
+        let program = Image::from_file("/proc/self/exe").unwrap();
+        let all: [Named; 3] =
+            [(b"14rustc_demangle", ""), (b"6loiter8runtimes", ""), (b"10not_in_it3raw", "")];
+        assert_eq!(search(&program, all), Some([true, true, false]));
     }
 }

@@ -165,11 +165,24 @@ impl NativeStacks {
     /// If the target cannot be read.
     pub fn new(target: &dyn Target) -> Result<NativeStacks, TargetError> {
         Ok(NativeStacks {
-            code: NativeCode::of(target)?,
-            bare: BareCode::of(target),
             locations: NativeLocations::with_lines(),
-            in_kernel: FxHashMap::default(),
+            ..NativeStacks::with(NativeCode::of(target)?, target)
         })
+    }
+
+    /// The same with code that is known already, which [`NativeStacks::into_code`] gives back, and without lines.
+    pub(super) fn with(code: NativeCode, target: &dyn Target) -> NativeStacks {
+        NativeStacks {
+            code,
+            bare: BareCode::of(target),
+            locations: NativeLocations::default(),
+            in_kernel: FxHashMap::default(),
+        }
+    }
+
+    /// The code, with what was read of it.
+    pub(super) fn into_code(self) -> NativeCode {
+        self.code
     }
 
     /// Reads the names of the kernel's functions, so that the first frame in the kernel does not have to wait for them.

@@ -115,6 +115,10 @@ impl NativeCode {
     /// If the target cannot be read; then nothing changes.
     pub fn renew(&mut self, target: &dyn Target) -> Result<(), TargetError> {
         let fresh = NativeCode::of(target)?;
+        if self.has_same_images(&fresh) {
+            self.unfiled = fresh.unfiled;
+            return Ok(());
+        }
         let NativeCode { images, allowed, cache, .. } = std::mem::replace(self, fresh);
         (self.allowed, self.cache) = (allowed.renewed(), cache);
         let mut before: FxHashMap<_, _> = images.into_iter().map(|loaded| (loaded.key(), loaded)).collect();
@@ -124,6 +128,17 @@ impl NativeCode {
             }
         }
         Ok(())
+    }
+
+    /// Whether the same images are at the same places. That of the vDSO, which is no file, is copied anew each time.
+    fn has_same_images(&self, other: &NativeCode) -> bool {
+        let is_same = |(one, other): (&Loaded, &Loaded)| {
+            one.key() == other.key()
+                || (one.is_vdso() && other.is_vdso() && one.image.bias == other.image.bias)
+        };
+        self.parts == other.parts
+            && self.images.len() == other.images.len()
+            && self.images.iter().zip(&other.images).all(is_same)
     }
 
     fn image_at(&self, address: u64) -> Option<usize> {
@@ -153,12 +168,21 @@ impl NativeCode {
         self.images.get_mut(number)?.function(address, self.cache.as_deref(), &mut self.allowed)
     }
 
+    /// An answer about the executable itself, which `find` finds if it is not known from the last time. None: there is no
+    /// executable, or nothing is found out.
+    pub(crate) fn about_program(
+        &mut self,
+        what: &str,
+        find: impl FnOnce(&Image) -> Option<u64>,
+    ) -> Option<u64> {
+        let program = self.images.iter_mut().find(|loaded| loaded.image.is_executable)?;
+        program.about(what, self.cache.as_deref(), find)
+    }
+
     /// Whether symbols of different names begin at an address: then none of them says which function this is.
     pub fn is_shared(&mut self, address: u64) -> bool {
-        let functions = self
-            .image_at(address)
-            .and_then(|number| self.images.get_mut(number)?.functions(&mut self.allowed));
-        functions.is_some_and(|functions| functions.is_shared(address))
+        let loaded = self.image_at(address).and_then(|number| self.images.get_mut(number));
+        loaded.is_some_and(|loaded| loaded.is_shared(address, self.cache.as_deref(), &mut self.allowed))
     }
 
     /// A name for the code at an address that no symbol names, and its start if that is known. Code with one unwind

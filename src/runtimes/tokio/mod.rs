@@ -64,6 +64,8 @@ struct Learned {
     /// The names of all types of tasks according to symbols, by the index of the vtable.
     names: Option<Vec<Option<names::Name>>>,
     code: Option<NativeCode>,
+    /// What is to be said of other executors, once that was looked for.
+    executors: Option<Option<String>>,
     /// Those of each image.
     chains: Option<Vec<Chains>>,
     roots: roots::Known,
@@ -86,9 +88,8 @@ pub(super) fn probe(target: &dyn Target, found: &mut FoundRuntimes) -> Result<()
     if vtables.is_empty() {
         return Ok(());
     }
-    // Both may be in one program.
-    found.left_out.extend(executors::not_read_besides(target));
     if found.exports_tokio {
+        found.left_out.extend(executors::not_read_besides(&mut NativeCode::of(target)?));
         found.notes.push(
             "Tokio's tasks are shown as the program's task registry lists them; those that it does not list are not \
              read from memory"
@@ -294,6 +295,8 @@ impl Attached for Tokio {
     ) -> Result<()> {
         let mut learned = self.learned();
         let learned = &mut *learned;
+        // It may have mapped other code since the last reading.
+        learned.code.as_mut().map(|code| code.renew(target)).transpose()?;
         let slots = owned::has_slots(&self.versions);
         let before = owned::again(target, &learned.schedulers, slots);
         let mut scan = scan::scan(target, &self.known, options.threads)?;
@@ -317,8 +320,13 @@ impl Attached for Tokio {
         if let Some(info) = into.header.runtimes.get_mut(usize::from(runtime)) {
             info.provenance.push(roots.line());
         }
+        // Both may be in one program.
+        if let Some(code) = &mut learned.code {
+            let others = learned.executors.get_or_insert_with(|| executors::not_read_besides(code));
+            into.header.warnings.extend(others.clone());
+        }
         let stuck = std::mem::take(&mut learned.stuck);
-        let Learned { types, schedulers, chains, .. } = learned;
+        let Learned { types, schedulers, chains, code, .. } = learned;
         let images = chains.as_mut().map_or(&mut [] as &mut [_], |chains| chains);
         let lack = lack(images);
         let is_blind = schedulers.is_empty() && types.values().all(|known| known.name.is_none());
@@ -327,7 +335,7 @@ impl Attached for Tokio {
         // Workers are always running, and hidden: their threads are not asked for.
         let runs = |header: &&Header| header.has(state::RUNNING) && !workers.contains(&header.vtable);
         let running: Vec<Header> = scan.headers.iter().filter(runs).copied().collect();
-        converter.threads = running::threads(target, options, &running, &self.known.vtables, into)?;
+        converter.threads = running::threads(target, options, &running, &self.known.vtables, code, into)?;
         converter.workers = match workers.is_empty() {
             true => workers::by_stacks(&running, &converter.threads, is_blind, into),
             false => workers,

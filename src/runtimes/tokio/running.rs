@@ -13,6 +13,7 @@ use crate::process::calls::name;
 use crate::process::{Moment, Registers, Target, TargetError, ThreadCall};
 use crate::runtimes::{NativeStacks, Pause, ReadOptions};
 use crate::snapshot::{SnapshotBuilder, StackStatus, SystemCall};
+use crate::symbols::native::NativeCode;
 
 /// Bytes searched of one stack.
 const MAX_STACK: u64 = 256 << 10;
@@ -52,7 +53,8 @@ impl Thread {
     }
 }
 
-/// The threads that run these tasks, by the address of the task's header.
+/// The threads that run these tasks, by the address of the task's header. `code` is that of the target, as far as it is
+/// known.
 ///
 /// # Errors
 /// If the target cannot be read.
@@ -61,14 +63,31 @@ pub(super) fn threads(
     options: &ReadOptions,
     running: &[Header],
     vtables: &[Vtable],
+    code: &mut Option<NativeCode>,
+    into: &mut SnapshotBuilder,
+) -> Result<FxHashMap<u64, Thread>, TargetError> {
+    if running.is_empty() {
+        return Ok(FxHashMap::default());
+    }
+    let known = match code.take() {
+        Some(known) => known,
+        None => NativeCode::of(target)?.kept_in(options.cache.as_deref()),
+    };
+    let mut stacks = NativeStacks::with(known, target);
+    let found = find(target, options, (running, vtables), &mut stacks, into);
+    *code = Some(stacks.into_code());
+    found
+}
+
+fn find(
+    target: &dyn Target,
+    options: &ReadOptions,
+    (running, vtables): (&[Header], &[Vtable]),
+    stacks: &mut NativeStacks,
     into: &mut SnapshotBuilder,
 ) -> Result<FxHashMap<u64, Thread>, TargetError> {
     let mut found: FxHashMap<u64, Vec<usize>> =
         running.iter().map(|header| (header.address, Vec::new())).collect();
-    if found.is_empty() {
-        return Ok(FxHashMap::default());
-    }
-    let mut stacks = NativeStacks::new(target)?;
     let mut threads: Vec<Thread> = Vec::new();
     for tid in target.threads()?.into_iter().take(MAX_THREADS) {
         let before = target.blocked_at(tid).map(|blocked| blocked.sleeps);

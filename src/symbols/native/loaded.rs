@@ -22,6 +22,8 @@ const MAX_SYMBOL_TABLES: usize = 64;
 const MAX_TIME: Duration = Duration::from_secs(20);
 /// `SHT_SYMTAB` (elf.h).
 const SHT_SYMTAB: u32 = 2;
+/// The path of the image that the kernel brings.
+const VDSO: &str = "[vdso]";
 /// Bytes of a symbol table that is worth a file in the cache folder.
 const MANY: u64 = 1 << 20;
 
@@ -72,6 +74,10 @@ impl Loaded {
         (Arc::as_ptr(&self.image.file) as usize, self.image.bias)
     }
 
+    pub(super) fn is_vdso(&self) -> bool {
+        self.image.path == VDSO
+    }
+
     pub(super) fn in_file(&self, address: u64) -> u64 {
         address.wrapping_sub(self.image.bias)
     }
@@ -107,21 +113,78 @@ impl Loaded {
         cache: Option<&Path>,
         allowed: &mut Allowance,
     ) -> Option<NativeFunction> {
-        let (bias, mut question) = (self.image.bias, Writer::default());
-        question.number(self.in_file(address));
-        let question = question.into_bytes();
-        let open =
-            |folder| if has_many(&self.image) { kept::store(folder, &self.image, "functions") } else { None };
-        let store = self.store.get_or_insert_with(|| cache.and_then(open)).as_ref();
-        let kept = store.filter(|_| self.functions.is_none()).and_then(|store| store.answer(&question));
-        if let Some(kept) = kept.and_then(|answer| read(answer, bias)) {
-            return kept;
+        self.need_store(cache);
+        if self.store().is_none() {
+            return self.functions(allowed)?.at(address).function;
         }
-        let found = self.functions(allowed)?.at(address);
+        let bias = self.image.bias;
+        let in_file = self.in_file(address);
+        // What runs is at another place of a function each time: code with one unwind entry is asked for as a whole.
+        self.need_cfi(allowed);
+        let extent = self.cfi().and_then(|cfi| cfi.extent(in_file));
+        let whole = extent.map(|(start, _)| Question::Extent(start));
+        let questions = whole.into_iter().chain([Question::Address(in_file)]);
+        let known =
+            questions.filter_map(|question| read(self.store()?.answer(&question.bytes())?, bias)).next();
+        if let Some(known) = known {
+            return known;
+        }
+        let said = self.functions(allowed)?.at(address);
+        let is_whole = extent.is_some_and(|(start, len)| {
+            let start = start.wrapping_add(bias);
+            said.of.start <= start && start.checked_add(len).is_some_and(|end| end <= said.of.end)
+        });
+        let question = whole.filter(|_| is_whole).unwrap_or(Question::Address(in_file));
         if let Some(Some(store)) = &mut self.store {
-            store.add(&question, &written(found.as_ref(), bias));
+            store.add(&question.bytes(), &written(said.function.as_ref(), bias));
         }
-        found
+        said.function
+    }
+
+    /// Whether symbols of different names begin at an address.
+    pub(super) fn is_shared(&mut self, address: u64, cache: Option<&Path>, allowed: &mut Allowance) -> bool {
+        let question = Question::Shared(self.in_file(address));
+        let find = |loaded: &mut Loaded| Some(u64::from(loaded.functions(allowed)?.is_shared(address)));
+        self.number(question, cache, find) == Some(1)
+    }
+
+    /// An answer about the image, which `find` finds if it is not known from the last time.
+    pub(super) fn about(
+        &mut self,
+        what: &str,
+        cache: Option<&Path>,
+        find: impl FnOnce(&Image) -> Option<u64>,
+    ) -> Option<u64> {
+        self.number(Question::About(what), cache, |loaded| find(&loaded.image))
+    }
+
+    fn number(
+        &mut self,
+        question: Question<'_>,
+        cache: Option<&Path>,
+        find: impl FnOnce(&mut Loaded) -> Option<u64>,
+    ) -> Option<u64> {
+        self.need_store(cache);
+        let question = question.bytes();
+        if let Some(known) = self.store().and_then(|store| kept::whole(store.answer(&question)?)) {
+            return Some(known);
+        }
+        let found = find(self)?;
+        if let Some(Some(store)) = &mut self.store {
+            store.add(&question, &kept::written(&found));
+        }
+        Some(found)
+    }
+
+    /// Opens what is known from the last time, unless that was tried.
+    fn need_store(&mut self, cache: Option<&Path>) {
+        let image = &self.image;
+        let open = |folder| if has_many(image) { kept::store(folder, image, "functions") } else { None };
+        self.store.get_or_insert_with(|| cache.and_then(open));
+    }
+
+    fn store(&self) -> Option<&Store> {
+        self.store.as_ref()?.as_ref()
     }
 
     /// Keeps what was found out for the next loiter.
@@ -177,6 +240,37 @@ fn has_many(image: &Image) -> bool {
     sections.iter().any(|section| section.kind == SHT_SYMTAB && section.size >= MANY)
 }
 
+/// What is asked of the functions of an image, with addresses in the file.
+#[derive(Debug, Clone, Copy)]
+enum Question<'a> {
+    /// Which function has the code at this address.
+    Address(u64),
+    /// Which one has all the code of the unwind entry that begins here.
+    Extent(u64),
+    /// Whether several of them begin at this address.
+    Shared(u64),
+    /// Something about all of them.
+    About(&'a str),
+}
+
+impl Question<'_> {
+    fn bytes(self) -> Vec<u8> {
+        let mut question = Writer::default();
+        let (kind, address) = match self {
+            Question::Address(address) => (0, address),
+            Question::Extent(start) => (1, start),
+            Question::Shared(address) => (2, address),
+            Question::About(_) => (3, 0),
+        };
+        question.number(kind);
+        question.number(address);
+        if let Question::About(what) = self {
+            question.text(what);
+        }
+        question.into_bytes()
+    }
+}
+
 /// The answer that a function is, with its start in the file.
 fn written(found: Option<&NativeFunction>, bias: u64) -> Vec<u8> {
     let mut answer = Writer::default();
@@ -201,5 +295,58 @@ impl Allowance {
     /// What may be read again after the images were read again, with the time that is left.
     pub(super) fn renewed(self) -> Allowance {
         Allowance { patience: self.patience, warnings: self.warnings, ..Allowance::default() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is known of a function is known of all its code, and symbols are not read for it.
+    #[test]
+    fn functions_are_kept_whole() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join("cache");
+        let mut image = Image::from_file("/proc/self/exe").unwrap();
+        assert!(has_many(&image));
+        let functions = Functions::load(&image, None);
+        let text = image.segments().unwrap().into_iter().find(|segment| segment.flags & 1 != 0).unwrap();
+        let named = |at: &u64| functions.at(*at).function.is_some();
+        let starts: Vec<u64> =
+            (text.address..text.address + text.file_size).step_by(5000).filter(named).collect();
+        assert!(starts.len() > 100, "{}", starts.len());
+        let cfi = Cfi::load(&image, MAX_TABLES).unwrap();
+        let mut moved = 0;
+        // Another process has it at another place.
+        for bias in [0x1000, 0x7000] {
+            image.bias = bias;
+            let (mut loaded, mut allowed) = (Loaded::new(image.clone()), Allowance::default());
+            let known = bias != 0x1000;
+            for start in &starts {
+                let expected = functions.at(*start);
+                let is_whole =
+                    |(begin, len): (u64, u64)| expected.of.contains(&begin) && begin + len <= expected.of.end;
+                // The second time, another address of the same function.
+                let room = cfi.extent(*start).filter(|extent| known && is_whole(*extent));
+                let last = room.map_or(*start, |(begin, len)| begin + len - 1);
+                moved += usize::from(last > *start);
+                let found = loaded.function(last + bias, Some(&folder), &mut allowed).unwrap();
+                let expected = expected.function.unwrap();
+                assert_eq!(
+                    loaded.functions.is_none(),
+                    known,
+                    "{start:#x} {room:x?} {:x?}",
+                    cfi.extent(*start)
+                );
+                assert_eq!((found.name, found.start), (expected.name, expected.start + bias));
+            }
+            let shared =
+                starts.iter().filter(|start| loaded.is_shared(**start + bias, Some(&folder), &mut allowed));
+            assert!(shared.count() < starts.len());
+            assert_eq!(loaded.functions.is_none(), known);
+            assert_eq!(loaded.about("a number", Some(&folder), |_| (!known).then_some(7)), Some(7));
+            loaded.keep(false);
+        }
+        assert!(moved > 100, "{moved}");
     }
 }
