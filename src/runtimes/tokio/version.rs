@@ -6,10 +6,11 @@ use crate::process::{Image, Target};
 
 /// Read-only data searched, bytes.
 const MAX_BYTES: u64 = 128 << 20;
-const BLOCK: u64 = 1 << 20;
+/// Bytes read at a time of memory.
+const BLOCK: usize = 1 << 20;
 const BEFORE: &[u8] = b"/tokio-1.";
 /// A path may be cut by the end of a block: this much is read twice.
-const OVERLAP: u64 = 64;
+const OVERLAP: usize = 64;
 
 /// Minor and patch version.
 pub(super) type Version = (u32, u32);
@@ -20,30 +21,61 @@ pub(super) const NEWEST_KNOWN: u32 = 54;
 
 /// The versions of Tokio that an image names, ascending. Empty if the paths were removed or are unusual.
 pub(super) fn versions(target: &dyn Target, image: &Image) -> Vec<Version> {
-    const PT_LOAD: u32 = 1;
-    const WRITE_OR_EXECUTE: u32 = 3;
     let mut found = Vec::new();
     let mut left = MAX_BYTES;
-    let Ok(segments) = image.segments() else { return found };
-    let constants =
-        segments.iter().filter(|segment| segment.kind == PT_LOAD && segment.flags & WRITE_OR_EXECUTE == 0);
-    for segment in constants {
-        let (mut at, end) = (0, segment.file_size);
-        while at < end && left > 0 {
-            let len = BLOCK.min(end - at).min(left);
-            left -= len;
-            let offset = segment.offset.saturating_add(at);
-            let bytes = image.file.read_at(offset, len as usize);
-            let bytes = bytes.or_else(|_| target.read_vec(segment.address.saturating_add(at), len as usize));
-            if let Ok(bytes) = bytes {
+    for Constants { offset, address, len } in constants(image) {
+        let len = len.min(left);
+        left -= len;
+        let mut look = |bytes: &[u8]| found.extend(in_bytes(bytes));
+        if image.file.in_pieces(offset, len, OVERLAP, &mut look).is_ok() {
+            continue;
+        }
+        // The file may be missing, or cut.
+        for at in (0..len).step_by(BLOCK - OVERLAP) {
+            let len = (BLOCK as u64).min(len - at) as usize;
+            if let Ok(bytes) = target.read_vec(address.saturating_add(at), len) {
                 found.extend(in_bytes(&bytes));
             }
-            at = if at + len < end { at + len.saturating_sub(OVERLAP).max(1) } else { end };
         }
     }
     found.sort_unstable();
     found.dedup();
     found
+}
+
+/// Read-only data of an image: where it is in the file and in the target, and its length.
+struct Constants {
+    offset: u64,
+    address: u64,
+    len: u64,
+}
+
+/// Where texts may be: not in what is for the linker, or for finding callers of frames, which is more in a large program. Without
+/// sections, in all read-only data.
+fn constants(image: &Image) -> Vec<Constants> {
+    const PT_LOAD: u32 = 1;
+    const WRITE_OR_EXECUTE: u32 = 3;
+    const SHT_PROGBITS: u32 = 1;
+    /// Write, execute.
+    const OTHERS: u64 = 5;
+    const TABLES: [&str; 3] = [".eh_frame", ".eh_frame_hdr", ".gcc_except_table"];
+    let sections = image.sections().unwrap_or_default();
+    let sections = sections.iter().filter(|section| {
+        let is_read_only = section.is_loaded() && section.flags & OTHERS == 0;
+        is_read_only && section.kind == SHT_PROGBITS && !TABLES.contains(&section.name.as_str())
+    });
+    let sections: Vec<_> = sections
+        .map(|section| Constants { offset: section.offset, address: section.address, len: section.size })
+        .collect();
+    if !sections.is_empty() {
+        return sections;
+    }
+    let segments = image.segments().unwrap_or_default();
+    let segments =
+        segments.iter().filter(|segment| segment.kind == PT_LOAD && segment.flags & WRITE_OR_EXECUTE == 0);
+    segments
+        .map(|segment| Constants { offset: segment.offset, address: segment.address, len: segment.file_size })
+        .collect()
 }
 
 /// "/tokio-1.54.1/src/" anywhere.
