@@ -135,8 +135,9 @@ fn check_lines(all: &[Vec<Vec<Frame>>], source: &str, function: &str, inlined: &
             inlined_samples += 1;
         }
     }
-    // The processor decides at which instructions of the loop it is interrupted, and half of them are inlined.
-    assert!(inlined_samples * 8 > all.len(), "{inlined_samples} of {}", all.len());
+    // Half of the loop's instructions are inlined. The processor decides at which it is interrupted: at these in a tenth of the
+    // samples on some machines.
+    assert!(inlined_samples * 32 > all.len(), "{inlined_samples} of {}", all.len());
 }
 
 #[test]
@@ -193,7 +194,7 @@ fn check_rust(more: &[&str]) {
         assert!(stack[1..].iter().flatten().any(|(name, ..)| name == "program::main"), "{stack:?}");
     }
     assert!(without * 4 < all.len(), "{without} of {} without a line", all.len());
-    assert!(inlined * 8 > all.len(), "{inlined} of {}", all.len());
+    assert!(inlined * 32 > all.len(), "{inlined} of {}", all.len());
 }
 
 #[test]
