@@ -139,6 +139,11 @@ pub fn build_tokio_http(version: &str, flavour: TokioFlavour) -> PathBuf {
     build_fixture(("tokio_http", "web"), version, flavour)
 }
 
+/// The same with the program whose tasks wait in streams.
+pub fn build_tokio_streams(version: &str, flavour: TokioFlavour) -> PathBuf {
+    build_fixture(("tokio_streams", "streams"), version, flavour)
+}
+
 /// `folder`: where its sources are in `fixtures`. `program`: what it is called.
 fn build_fixture((folder, program): (&str, &str), version: &str, flavour: TokioFlavour) -> PathBuf {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(folder);

@@ -80,6 +80,10 @@ impl Walk<'_, '_> {
     }
 
     pub(super) fn branches(&mut self, found: &Found, depth: usize) -> Branches {
+        // Nothing is beside it, however it ends.
+        if let (1, [Some(only)]) = (found.total, found.futures.as_slice()) {
+            return Branches::One((only.of, only.at));
+        }
         if depth >= MAX_DEPTH {
             return Branches::Of(End::Gaps(None));
         }

@@ -44,7 +44,8 @@ impl Details<'_, '_> {
         let deadline = if is_timer { self.deadline(own) } else { None };
         let Some((op, object)) = words.wait else { return leaf };
         if kind == LeafKind::JoinSet {
-            let (tasks, is_whole) = self.captured(own).map_or((Vec::new(), false), |set| self.tasks_of(set));
+            let set = self.captured(own).unwrap_or(own);
+            let (tasks, is_whole) = self.tasks_of(set);
             let wanted =
                 |address| Wanted { op, kind: object, address, channel: None, handles: None, deadline: None };
             leaf.objects.extend(tasks.into_iter().map(wanted));
@@ -99,7 +100,7 @@ impl Details<'_, '_> {
                 let channel = if object == ObjectKind::Channel { self.sent_on(address) } else { None };
                 Some(channel.unwrap_or_else(|| address.into()))
             }
-            LeafKind::Notified => {
+            LeafKind::Notified | LeafKind::Cancelled | LeafKind::Tracker => {
                 let notify = self.values.member(own, "notify")?;
                 Some(self.values.window.pointer(notify.at)?.into())
             }

@@ -6,13 +6,12 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 
 use super::guards::{self, Guard};
+use super::leads::{Lead, is_exclusive, is_wide};
 use super::leaves::{self, LeafKind, SetKind};
 use super::stream_kinds::{self, StreamKind};
 use super::{Place, names};
 use crate::symbols::types::{Type, TypeId, TypeKind, Types, Variant};
 
-/// How deep a type is searched for a future inside of it.
-const MAX_DEPTH: usize = 16;
 /// Types whose shape is remembered.
 const MAX_KNOWN: usize = 1 << 16;
 
@@ -108,29 +107,12 @@ pub(super) struct Several {
     pub(super) futures: Vec<Place>,
 }
 
-/// Whether a type can lead to a future.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Lead {
-    /// It has none.
-    No,
-    /// It refers to something else, which may be anything.
-    Remote,
-    /// It has something that can be waited for and that is no future itself: a connection, a channel's end.
-    Resource,
-    /// There may be futures that are not reached from here: in a collection, or deeper than is looked.
-    Hidden,
-    /// A future that awaits no other.
-    Leaf,
-    /// A future that may await others.
-    Deep,
-}
-
 /// The shapes of the types of one image.
 #[derive(Debug)]
 pub(super) struct Layouts {
     pub(super) types: Types,
     shapes: FxHashMap<TypeId, Shape>,
-    leads: FxHashMap<TypeId, Lead>,
+    pub(super) leads: FxHashMap<TypeId, Lead>,
 }
 
 impl Layouts {
@@ -162,7 +144,7 @@ impl Layouts {
         if let Some(set) = leaves::set_by_type(base) {
             return Some(Shape::Set(set));
         }
-        if let Some(stream) = stream_kinds::by_type(base) {
+        if let Some(stream) = stream_kinds::by_type(base, &found.members) {
             return Some(Shape::Stream(stream));
         }
         if base == leaves::HTTP {
@@ -217,7 +199,7 @@ impl Layouts {
                     }
                     None => Some(place).filter(|_| lead >= Lead::Leaf),
                 };
-                let has_others = lead > Lead::Remote;
+                let has_others = lead > Lead::Remote || self.is_elsewhere(variant.member.of);
                 list.push(Alternative { value: variant.value, name, inside, has_others });
             }
             if list.iter().all(|option| option.inside.is_none() && !option.has_others) {
@@ -227,11 +209,14 @@ impl Layouts {
             return Some(Shape::Enum(Arc::new(choice)));
         }
         let mut futures = Vec::new();
-        let (mut has_others, mut is_all) = (false, true);
+        let (mut has_others, mut is_all, mut elsewhere) = (false, true, false);
         for member in &found.members {
             match self.lead(member.of, 0) {
                 Lead::No => {}
-                Lead::Remote => is_all = false,
+                Lead::Remote => {
+                    is_all = false;
+                    elsewhere |= self.is_elsewhere(member.of);
+                }
                 Lead::Resource | Lead::Hidden => has_others = true,
                 Lead::Leaf | Lead::Deep => futures.push(Place { offset: member.offset, of: member.of }),
             }
@@ -239,139 +224,8 @@ impl Layouts {
         // Never a guess among several.
         match futures.as_slice() {
             [inside] if !has_others => Some(Shape::One { inside: *inside, is_all }),
-            others => Some(Shape::Unknown { has_futures: !others.is_empty() || has_others }),
+            others => Some(Shape::Unknown { has_futures: !others.is_empty() || has_others || elsewhere }),
         }
-    }
-
-    /// Whether a type can lead to a future.
-    fn lead(&mut self, id: TypeId, depth: usize) -> Lead {
-        if let Some(&known) = self.leads.get(&id) {
-            return known;
-        }
-        if depth >= MAX_DEPTH {
-            return Lead::Hidden;
-        }
-        // A type that is inside of itself adds nothing there.
-        self.leads.insert(id, Lead::No);
-        let found = self.find_lead(id, depth).unwrap_or(Lead::No);
-        self.leads.insert(id, found);
-        found
-    }
-
-    fn find_lead(&mut self, id: TypeId, depth: usize) -> Option<Lead> {
-        let found = self.types.get(id)?;
-        if is_state_machine(&found) || self.dyn_future(&found).is_some() {
-            return Some(Lead::Deep);
-        }
-        let base = names::base(&found.name);
-        let is_together = leaves::together(base).is_some()
-            || leaves::set_by_type(base).is_some()
-            || stream_kinds::by_type(base).is_some()
-            || base == leaves::HTTP;
-        if leaves::is_poll_fn(base) || is_together {
-            return Some(Lead::Deep);
-        }
-        if leaves::is_resource(base) {
-            return Some(Lead::Resource);
-        }
-        if leaves::by_type(base).is_some() {
-            return Some(Lead::Leaf);
-        }
-        if leaves::is_collection(base) {
-            let elements = found.parameters.iter().map(|parameter| self.lead(parameter.of, depth + 1));
-            return elements.max().map(|lead| lead.min(Lead::Hidden));
-        }
-        match found.kind {
-            TypeKind::Pointer(Some(to)) if is_exclusive(&found.name) => {
-                // The end of a channel or a connection that is only referred to belongs to another future.
-                Some(self.lead(to, depth + 1))
-            }
-            TypeKind::Pointer(Some(to)) => {
-                let is_struct = matches!(self.types.get(to)?.kind, TypeKind::Structure | TypeKind::Union);
-                Some(if is_struct { Lead::Remote } else { Lead::No })
-            }
-            TypeKind::Array(Some(of)) => Some(self.lead(of, depth + 1).min(Lead::Hidden)),
-            TypeKind::Union => {
-                let inside = found.members.iter().map(|member| self.lead(member.of, depth + 1));
-                inside.max().map(|lead| lead.min(Lead::Hidden))
-            }
-            TypeKind::Structure if is_wide(&found) => {
-                Some(if is_exclusive(&found.name) { Lead::Hidden } else { Lead::Remote })
-            }
-            TypeKind::Structure => {
-                // A pointer to several values.
-                if let [data, length] = found.members.as_slice()
-                    && (data.name.as_str(), length.name.as_str()) == ("data_ptr", "length")
-                {
-                    let TypeKind::Pointer(Some(to)) = self.types.get(data.of)?.kind else { return None };
-                    return Some(self.lead(to, depth + 1).min(Lead::Hidden));
-                }
-                let variants = found.variants.iter().flat_map(|variants| &variants.list);
-                let inside: Vec<_> = found
-                    .members
-                    .iter()
-                    .map(|member| member.of)
-                    .chain(variants.map(|v| v.member.of))
-                    .collect();
-                inside.into_iter().map(|of| self.lead(of, depth + 1)).max()
-            }
-            _ => None,
-        }
-    }
-
-    /// The offsets of the pointer and the vtable in a pointer to `dyn Future`.
-    fn dyn_future(&mut self, found: &Type) -> Option<(u64, u64)> {
-        if !is_pointer_to_dyn(&found.name) || found.members.len() != 2 {
-            return None;
-        }
-        let offset = |names: &[&str]| {
-            found
-                .members
-                .iter()
-                .find(|member| names.contains(&member.name.as_str()))
-                .map(|member| member.offset)
-        };
-        Some((offset(&["pointer", "data_ptr"])?, offset(&["vtable"])?))
-    }
-
-    /// A closure that polls: what it captured says what.
-    fn poll_fn(&mut self, found: &Type) -> Option<Shape> {
-        let closure = found.members.first()?;
-        let start = closure.offset;
-        let closure = self.types.get(closure.of)?;
-        if let Some(leaf) = leaves::by_closure(&closure.name) {
-            return Some(Shape::Leaf(leaf));
-        }
-        let mut several = None;
-        let mut disabled = None;
-        for member in &closure.members {
-            let offset = start.checked_add(member.offset)?;
-            let inside = self.types.get(member.of)?;
-            let (behind, inside) = match inside.kind {
-                TypeKind::Pointer(Some(to)) => (Some(offset), self.types.get(to)?),
-                _ => (None, inside),
-            };
-            if member.name.ends_with("disabled") && matches!(inside.kind, TypeKind::Scalar) {
-                disabled = behind.zip(Some(inside.size).filter(|size| (1..=8).contains(size)));
-            }
-            // As Tokio's macros call it: what other closures hold may be anything.
-            let is_tuple = inside.name.starts_with('(') && matches!(inside.kind, TypeKind::Structure);
-            if !is_tuple || !member.name.ends_with("futures") {
-                continue;
-            }
-            let base = if behind.is_some() { 0 } else { offset };
-            let futures: Option<Vec<_>> = inside
-                .members
-                .iter()
-                .map(|part| Some(Place { offset: base.checked_add(part.offset)?, of: part.of }))
-                .collect();
-            if several.replace((behind, futures?)).is_some() {
-                return None;
-            }
-        }
-        let Some((behind, futures)) = several else { return Some(Shape::Unknown { has_futures: true }) };
-        let word = if disabled.is_some() { "select" } else { "join" };
-        Some(Shape::Several(Arc::new(Several { word, behind, disabled, futures })))
     }
 
     fn state_machine(&mut self, id: TypeId, found: &Type) -> Option<StateMachine> {
@@ -458,22 +312,6 @@ impl Layouts {
     }
 }
 
-fn is_state_machine(found: &Type) -> bool {
+pub(super) fn is_state_machine(found: &Type) -> bool {
     found.variants.as_ref().is_some_and(|variants| variants.discriminant_name == "__state")
-}
-
-/// Whether it is a pointer with a vtable.
-fn is_wide(found: &Type) -> bool {
-    found.members.len() == 2 && found.members.iter().any(|member| member.name == "vtable")
-}
-
-/// Whether a pointer with a vtable points to a `dyn Future` itself, not to a value with one at its end.
-fn is_pointer_to_dyn(name: &str) -> bool {
-    let to = ["alloc::boxed::Box<", "&mut "].iter().find_map(|pointer| name.strip_prefix(pointer));
-    to.is_some_and(|to| to.trim_start_matches('(').starts_with("dyn core::future::future::Future<"))
-}
-
-/// Whether a pointer may be used to poll: a box or an exclusive reference.
-fn is_exclusive(name: &str) -> bool {
-    name.starts_with("alloc::boxed::Box<") || name.starts_with("&mut ")
 }

@@ -1,7 +1,7 @@
 //! What the innermost future of a chain waits for, by its type and the functions around it.
 //!
 //! Source: the sources of tokio 1.28 to 1.54, futures-util 0.3, futures-channel 0.3, hyper 0.14 and 1, hyper-util 0.1,
-//! tower 0.4 and 0.5, tracing 0.1.
+//! tower 0.4 and 0.5, tracing 0.1, tokio-stream 0.1, tokio-util 0.7.
 
 use crate::snapshot::{ObjectKind, WaitClass, WaitOp};
 
@@ -26,6 +26,10 @@ pub(super) enum LeafKind {
     Mpsc,
     /// A set of tasks.
     JoinSet,
+    /// A token that is cancelled.
+    Cancelled,
+    /// The tasks of a tracker.
+    Tracker,
     /// A descriptor that is ready.
     Readiness,
     /// The body of a message of HTTP, which a connection reads.
@@ -64,6 +68,10 @@ const BY_TYPE: &[(&str, LeafKind)] = &[
     ("tokio_stream::wrappers::mpsc_bounded::ReceiverStream", LeafKind::Mpsc),
     ("tokio_stream::wrappers::mpsc_unbounded::UnboundedReceiverStream", LeafKind::Mpsc),
     ("tokio_stream::wrappers::interval::IntervalStream", LeafKind::Tick),
+    ("tokio_stream::wrappers::task::JoinSetStream", LeafKind::JoinSet),
+    ("tokio_util::sync::cancellation_token::WaitForCancellationFuture", LeafKind::Cancelled),
+    ("tokio_util::sync::cancellation_token::WaitForCancellationFutureOwned", LeafKind::Cancelled),
+    ("tokio_util::task::task_tracker::TaskTrackerWaitFuture", LeafKind::Tracker),
     ("hyper::client::dispatch::Receiver", LeafKind::Mpsc),
     ("hyper::proto::h1::conn::Conn", LeafKind::Connection),
     ("hyper_util::server::conn::auto::ReadVersion", LeafKind::Connection),
@@ -74,9 +82,13 @@ const BY_TYPE: &[(&str, LeafKind)] = &[
 pub(super) enum SetKind {
     /// `FuturesUnordered`.
     Unordered,
+    /// `SelectAll` of streams.
+    Streams,
+    /// `StreamMap`.
+    StreamMap,
     /// `join_all` and `try_join_all`.
     JoinAll,
-    /// `select_all`.
+    /// `select_all` and `select_ok`.
     SelectAll,
 }
 
@@ -85,6 +97,7 @@ impl SetKind {
     pub(super) fn word(self) -> &'static str {
         match self {
             SetKind::Unordered => "set of futures",
+            SetKind::Streams | SetKind::StreamMap => "set of streams",
             SetKind::JoinAll => "join",
             SetKind::SelectAll => "select",
         }
@@ -106,16 +119,25 @@ const RESOURCES: &[&str] = &[
 ];
 
 /// Variants of enums with one future, whose other members are not what they wait for.
-const VARIANTS: &[(&str, &str, &str)] =
-    &[("hyper_util::server::conn::auto::ConnState", "ReadVersion", "read_version")];
+const VARIANTS: &[(&str, &str, &str)] = &[
+    ("hyper_util::server::conn::auto::ConnState", "ReadVersion", "read_version"),
+    ("futures_util::future::future::map::Map", "Incomplete", "future"),
+];
 
 /// Structs around one future, whose other members are not what they wait for first.
 const WRAPPERS: &[(&str, &str)] = &[
     ("tracing::instrument::Instrumented", "inner"),
-    ("futures_util::stream::stream::next::Next", "stream"),
-    ("futures_util::future::select::Select", "inner"),
+    ("futures_util::abortable::Abortable", "task"),
     ("tokio::task::local::RunUntil", "future"),
     ("tower::limit::concurrency::future::ResponseFuture", "inner"),
+    ("tokio_util::codec::framed::Framed", "inner"),
+    ("tokio_util::codec::framed_impl::FramedImpl", "inner"),
+    ("tokio_util::codec::framed_read::FramedRead", "inner"),
+    ("tokio_util::codec::framed_write::FramedWrite", "inner"),
+    ("tokio_util::sync::mpsc::PollSender", "acquire"),
+    ("tokio_util::sync::poll_semaphore::PollSemaphore", "permit_fut"),
+    ("tokio_util::task::task_tracker::TrackedFuture", "future"),
+    ("tokio_util::time::delay_queue::DelayQueue", "delay"),
     ("http_body_util::combinators::collect::Collect", "body"),
     ("http_body_util::combinators::frame::Frame", "__0"),
 ];
@@ -125,6 +147,8 @@ const TOGETHER: &[(&str, &str)] = &[
     ("futures_util::future::join::Join", "join"),
     ("futures_util::future::try_join::TryJoin", "try_join"),
     ("tokio::time::timeout::Timeout", TIMEOUT),
+    ("tokio_util::sync::cancellation_token::RunUntilCancelledFuture", "select"),
+    ("tokio_util::sync::cancellation_token::RunUntilCancelledFutureOwned", "select"),
     ("tower::timeout::future::ResponseFuture", TIMEOUT),
 ];
 /// A body that a connection of hyper reads: it is polled through others, which are known.
@@ -157,12 +181,16 @@ pub(super) fn by_type(base: &str) -> Option<LeafKind> {
 
 /// The kind of collection of futures that a type is, by its name without parameters.
 pub(super) fn set_by_type(base: &str) -> Option<SetKind> {
+    if base == "tokio_stream::stream_map::StreamMap" {
+        return Some(SetKind::StreamMap);
+    }
     match base.strip_prefix("futures_util::")? {
-        "stream::futures_unordered::FuturesUnordered"
-        | "stream::futures_ordered::FuturesOrdered"
-        | "stream::select_all::SelectAll" => Some(SetKind::Unordered),
+        "stream::futures_unordered::FuturesUnordered" | "stream::futures_ordered::FuturesOrdered" => {
+            Some(SetKind::Unordered)
+        }
+        "stream::select_all::SelectAll" => Some(SetKind::Streams),
         "future::join_all::JoinAll" | "future::try_join_all::TryJoinAll" => Some(SetKind::JoinAll),
-        "future::select_all::SelectAll" => Some(SetKind::SelectAll),
+        "future::select_all::SelectAll" | "future::select_ok::SelectOk" => Some(SetKind::SelectAll),
         _ => None,
     }
 }
@@ -176,6 +204,17 @@ pub(super) fn by_closure(name: &str) -> Option<LeafKind> {
         () if is("tokio::time::interval::", "::tick") => Some(LeafKind::Tick),
         () => None,
     }
+}
+
+/// Whether a closure polls its method's own object alone, by the closure's name.
+pub(super) fn polls_itself(name: &str) -> bool {
+    name.starts_with("tokio_stream::stream_map::") && name.contains("::next_many")
+}
+
+/// Whether a closure's variable has a future that `join!` of futures-util polls: `_fut0`.
+pub(super) fn is_joined(name: &str) -> bool {
+    let number = name.strip_prefix("_fut");
+    number.is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 /// Whether a type can be waited for, though it is no future.
@@ -279,6 +318,8 @@ pub(super) fn words<'n>(kind: LeafKind, around: impl Iterator<Item = &'n str>) -
         LeafKind::Broadcast => words("broadcast receive", WaitClass::Receive, channel(WaitOp::Receive)),
         LeafKind::Mpsc => words("mpsc receive", WaitClass::Receive, channel(WaitOp::Receive)),
         LeafKind::JoinSet => words("join set", WaitClass::Join, Some((WaitOp::Wait, ObjectKind::Task))),
+        LeafKind::Cancelled => words("cancellation", WaitClass::Cond, Some((WaitOp::Wait, ObjectKind::Cond))),
+        LeafKind::Tracker => words("task tracker", WaitClass::Join, Some((WaitOp::Wait, ObjectKind::Cond))),
         LeafKind::Readiness if calls("::accept") => {
             words("accept", WaitClass::Accept, descriptor(WaitOp::Accept))
         }

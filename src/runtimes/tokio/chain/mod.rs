@@ -4,11 +4,13 @@
 //! show it. [`walk`] follows a future in memory, [`leaves`] says what the innermost one waits for.
 
 mod branches;
+mod closures;
 mod details;
 mod guards;
 mod held;
 mod http;
 mod layout;
+mod leads;
 mod leaves;
 mod many;
 mod names;

@@ -1,8 +1,10 @@
 //! Collections of futures that are polled together.
 //!
-//! Source: futures-util 0.3, src/stream/futures_unordered, src/future/join_all.rs, try_join_all.rs and select_all.rs.
+//! Source: futures-util 0.3, src/stream/futures_unordered, src/future/join_all.rs, try_join_all.rs, select_all.rs and
+//! select_ok.rs; tokio-stream 0.1, src/stream_map.rs.
 
 use super::leaves::SetKind;
+use super::streams::direct;
 use super::values::{Value, Values};
 
 /// The futures of a collection.
@@ -21,15 +23,19 @@ pub(super) fn futures(
     most: usize,
 ) -> Option<Futures> {
     match kind {
-        SetKind::Unordered => unordered(values, own, most),
+        SetKind::Unordered | SetKind::Streams => unordered(values, own, most),
         SetKind::SelectAll => {
             let inner = values.member(own, "inner")?;
-            let of = values.parameter(inner, "T")?;
-            let data = values.member(inner, "pointer")?;
-            let at = values.window.pointer(data.at)?;
-            let len = values.member(inner, "len")?;
-            let total = values.window.number(len.at, 8)?;
-            list(values, Value { of, at }, total, most)
+            vector(values, inner, most)
+        }
+        SetKind::StreamMap => {
+            let entries = direct(values, own, "entries")?;
+            let mut found = vector(values, entries, most)?;
+            // A key and a stream each.
+            for entry in &mut found.futures {
+                *entry = direct(values, *entry, "__1")?;
+            }
+            Some(found)
         }
         SetKind::JoinAll => {
             // There are two variants: a few futures are in a slice, many are in a queue.
@@ -44,6 +50,16 @@ pub(super) fn futures(
             list(values, first, total, most)
         }
     }
+}
+
+/// The elements of a `Vec`.
+fn vector(values: &mut Values<'_, '_>, own: Value, most: usize) -> Option<Futures> {
+    let of = values.parameter(own, "T")?;
+    let data = values.member(own, "pointer")?;
+    let at = values.window.pointer(data.at)?;
+    let len = values.member(own, "len")?;
+    let total = values.window.number(len.at, 8)?;
+    list(values, Value { of, at }, total, most)
 }
 
 /// The elements of a slice, given the first one.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::details::Details;
 use super::held::{self, Held};
-use super::layout::{Alternative, Several, Shape, StateKind, StateMachine};
+use super::layout::{Alternative, Shape, StateKind, StateMachine};
 use super::leaves;
 use super::values::{Value, Values};
 use super::window::Window;
@@ -31,7 +31,7 @@ pub(super) struct Walk<'w, 'm> {
     pub(super) window: &'w mut Window<'m>,
     steps: usize,
     /// A future on the way could wait for something else.
-    may_wait_elsewhere: bool,
+    pub(super) may_wait_elsewhere: bool,
     held: Vec<Held>,
 }
 
@@ -66,6 +66,8 @@ pub(super) enum Branches {
     Of(End),
     /// Only this one runs: the chain goes on with it.
     One((TypeId, Word)),
+    /// The chain goes on with a future, whose wait a timer ends.
+    Limited((TypeId, Word), Value),
 }
 
 impl<'w, 'm> Walk<'w, 'm> {
@@ -162,27 +164,27 @@ impl<'w, 'm> Walk<'w, 'm> {
                     }
                 }
                 Shape::Several(several) if several.word == leaves::TIMEOUT => {
-                    match self.limited(&several, at, depth, limits) {
-                        Some(inside) => Ok(inside),
-                        None => return End::Gaps(None),
-                    }
+                    let [inside, timer] = several.futures.as_slice() else { return End::Gaps(None) };
+                    let timer = Value { of: timer.of, at: at.wrapping_add(timer.offset) };
+                    let inside = (inside.of, at.wrapping_add(inside.offset));
+                    self.onwards(Branches::Limited(inside, timer), depth, limits)
                 }
-                Shape::Several(several) => match self.several(&several, at, depth) {
-                    Branches::Of(end) => return end,
-                    Branches::One(only) => Ok(only),
-                },
-                Shape::Set(kind) => match self.set(kind, Value { of, at }, depth) {
-                    Branches::Of(end) => return end,
-                    Branches::One(only) => Ok(only),
-                },
-                Shape::Stream(kind) => match self.stream(kind, Value { of, at }, depth) {
-                    Branches::Of(end) => return end,
-                    Branches::One(only) => Ok(only),
-                },
-                Shape::Http => match self.http(Value { of, at }, depth) {
-                    Branches::Of(end) => return end,
-                    Branches::One(only) => Ok(only),
-                },
+                Shape::Several(several) => {
+                    let found = self.several(&several, at, depth);
+                    self.onwards(found, depth, limits)
+                }
+                Shape::Set(kind) => {
+                    let found = self.set(kind, Value { of, at }, depth);
+                    self.onwards(found, depth, limits)
+                }
+                Shape::Stream(kind) => {
+                    let found = self.stream(kind, Value { of, at }, depth);
+                    self.onwards(found, depth, limits)
+                }
+                Shape::Http => {
+                    let found = self.http(Value { of, at }, depth);
+                    self.onwards(found, depth, limits)
+                }
                 Shape::Leaf(kind) => {
                     let library =
                         frames.iter().rev().take_while(|frame| leaves::is_library(&frame.at.machine.name));
@@ -255,20 +257,24 @@ impl<'w, 'm> Walk<'w, 'm> {
         Ok((of, data))
     }
 
-    /// The future of a `Timeout`. Its timer is added.
-    fn limited(
+    /// How the chain goes on at futures that are polled together. The timer of a timeout is added.
+    fn onwards(
         &mut self,
-        several: &Several,
-        at: Word,
+        found: Branches,
         depth: usize,
         limits: &mut Vec<Wanted>,
-    ) -> Option<(TypeId, Word)> {
-        let [inside, time] = several.futures.as_slice() else { return None };
-        if depth < MAX_DEPTH {
-            let (chain, _) = self.follow(time.of, at.wrapping_add(time.offset), depth + 1);
-            limits.extend(chain.leaf.into_iter().flat_map(|leaf| leaf.objects));
+    ) -> Result<(TypeId, Word), End> {
+        match found {
+            Branches::Of(end) => Err(end),
+            Branches::One(only) => Ok(only),
+            Branches::Limited(inside, timer) => {
+                if depth < MAX_DEPTH {
+                    let (chain, _) = self.follow(timer.of, timer.at, depth + 1);
+                    limits.extend(chain.leaf.into_iter().flat_map(|leaf| leaf.objects));
+                }
+                Ok(inside)
+            }
         }
-        Some((inside.of, at.wrapping_add(inside.offset)))
     }
 }
 
