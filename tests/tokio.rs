@@ -11,7 +11,9 @@ use loiter::snapshot::{Snapshot, Task, TaskState};
 
 mod common;
 
-use common::{BookedTask, TOKIO_VERSIONS, TokioFixture, TokioFlavour, amount, full_matrix};
+use common::{
+    BookedTask, TOKIO_ASKED, TOKIO_VERSIONS, TokioFixture, TokioFlavour, amount, asked_versions, full_matrix,
+};
 
 /// Longer than anything takes on a loaded machine.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -276,19 +278,20 @@ quick! {
     tokio_1_54_unstable: 8,
 }
 
-/// The others: one build for each flavour that is in none of these and, with `LOITER_TOKIO=all`, every version with every
-/// flavour.
+/// The others: one build for each flavour that is in none of these and, with `LOITER_TOKIO=all` or the names of
+/// versions, each of these with every flavour.
 #[test]
 #[ignore = "needs LOITER_MATRIX=full"]
 fn more_flavours() {
     let is_quick = |pair: &(&str, TokioFlavour)| QUICK.contains(pair);
-    let pairs =
-        TOKIO_VERSIONS.iter().flat_map(|version| TokioFlavour::ALL.map(|flavour| (*version, flavour)));
-    let mut others: Vec<_> = pairs.filter(|pair| !is_quick(pair)).collect();
-    if !std::env::var("LOITER_TOKIO").is_ok_and(|value| value == "all") {
+    let of = |version| TokioFlavour::ALL.map(|flavour| (version, flavour));
+    let asked = asked_versions();
+    let mut others: Vec<_> = asked.iter().flat_map(|version| of(*version)).collect();
+    if asked.is_empty() {
         let newest = |flavour: TokioFlavour| QUICK.iter().all(|(_, quick)| *quick != flavour);
-        others.retain(|(version, flavour)| *version == "1.54.1" && newest(*flavour));
+        others = of("1.54.1").into_iter().filter(|(_, flavour)| newest(*flavour)).collect();
     }
+    others.retain(|pair| !is_quick(pair));
     let failed: Vec<_> = others
         .into_iter()
         .filter(|(version, flavour)| std::panic::catch_unwind(|| check(version, *flavour)).is_err())
@@ -374,7 +377,7 @@ fn workers_are_recognised_where_no_task_leads_to_them() {
 
 #[test]
 fn the_matrix_has_every_version_and_flavour() {
-    let versions: BTreeSet<_> = QUICK.iter().map(|pair| pair.0).collect();
+    let versions: BTreeSet<_> = QUICK.iter().map(|pair| pair.0).chain(TOKIO_ASKED).collect();
     assert_eq!(versions, BTreeSet::from(TOKIO_VERSIONS));
     assert!(QUICK.len() < 12 || full_matrix(), "the quick part must stay small");
 }

@@ -14,7 +14,7 @@ use loiter::snapshot::{Branch, HoldKind, LocationId, Snapshot, StackStatus, Task
 
 mod common;
 
-use common::{BookedTask, TOKIO_VERSIONS, TokioFixture, TokioFlavour};
+use common::{BookedTask, TokioFixture, TokioFlavour, asked_versions};
 
 /// Longer than anything takes on a loaded machine.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -260,15 +260,17 @@ fn without_types() {
     check("1.40.0", TokioFlavour::Lines);
 }
 
-/// `LOITER_TOKIO=all` tests every version with every flavour that has types: 18 programs are built for that.
+/// `LOITER_TOKIO=all` tests every version with every flavour that has types: 27 programs are built for that. It can name
+/// versions, too.
 #[test]
 #[ignore = "needs LOITER_MATRIX=full"]
 fn more_versions() {
-    let mut pairs = vec![("1.28.2", TokioFlavour::Full), ("1.47.1", TokioFlavour::Full)];
-    if std::env::var("LOITER_TOKIO").is_ok_and(|value| value == "all") {
-        let flavours = || TokioFlavour::ALL.into_iter().filter(|flavour| flavour.has_types());
-        pairs =
-            TOKIO_VERSIONS.iter().flat_map(|version| flavours().map(|flavour| (*version, flavour))).collect();
+    let flavours = || TokioFlavour::ALL.into_iter().filter(|flavour| flavour.has_types());
+    let asked = asked_versions().into_iter();
+    let mut pairs: Vec<_> =
+        asked.flat_map(|version| flavours().map(move |flavour| (version, flavour))).collect();
+    if pairs.is_empty() {
+        pairs = vec![("1.28.2", TokioFlavour::Full), ("1.47.1", TokioFlavour::Full)];
     }
     let failed: Vec<_> = pairs
         .into_iter()

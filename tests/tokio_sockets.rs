@@ -140,3 +140,14 @@ fn with_types() {
 fn without_addresses() {
     check("1.28.2", TokioFlavour::Symbols, false);
 }
+
+/// The versions that `LOITER_TOKIO` asks for.
+#[test]
+#[ignore = "needs LOITER_MATRIX=full"]
+fn more_versions() {
+    for version in common::asked_versions() {
+        for flavour in [TokioFlavour::Stripped, TokioFlavour::Dev] {
+            check(version, flavour, version != "1.28.2");
+        }
+    }
+}

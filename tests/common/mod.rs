@@ -23,8 +23,8 @@ pub(crate) use matrix::matrix;
 
 pub use tokio_books::{BookedRoot, BookedTask, Metrics, TokioFixture};
 pub use tokio_build::{
-    TOKIO_VERSIONS, TokioFlavour, build_tokio, build_tokio_http, build_tokio_leaks, build_tokio_sockets,
-    build_tokio_streams,
+    TOKIO_ASKED, TOKIO_VERSIONS, TokioFlavour, asked_versions, build_tokio, build_tokio_http,
+    build_tokio_leaks, build_tokio_sockets, build_tokio_streams,
 };
 
 pub use go_build::{Flavour, Program, Toolchain, build};

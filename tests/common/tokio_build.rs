@@ -9,7 +9,18 @@ use std::process::{Command, Stdio};
 use super::go_build::{hash_sources, target_dir};
 
 /// The versions of Tokio that are tested, the oldest first.
-pub const TOKIO_VERSIONS: [&str; 6] = ["1.28.2", "1.36.0", "1.40.0", "1.44.2", "1.47.1", "1.54.1"];
+pub const TOKIO_VERSIONS: [&str; 9] =
+    ["1.28.2", "1.33.0", "1.34.0", "1.35.1", "1.36.0", "1.40.0", "1.44.2", "1.47.1", "1.54.1"];
+
+/// Those of them that are tested only where `LOITER_TOKIO` asks for it.
+pub const TOKIO_ASKED: [&str; 3] = ["1.33.0", "1.34.0", "1.35.1"];
+
+/// The versions that `LOITER_TOKIO` asks for: all with `all`, or those that it names, with commas between them.
+pub fn asked_versions() -> Vec<&'static str> {
+    let asked = std::env::var("LOITER_TOKIO").unwrap_or_default();
+    let is_asked = |version: &&str| asked == "all" || asked.split(',').any(|name| name == *version);
+    TOKIO_VERSIONS.into_iter().filter(is_asked).collect()
+}
 
 /// How the fixture is built.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,10 +2,10 @@
 //!
 //! For each descriptor Tokio's I/O driver has a record, `ScheduledIo`, in which tasks leave the wakers with which they are
 //! woken once it is ready. The kernel knows the record of each descriptor: its address is what the driver notes beside the
-//! descriptor in its epoll set (since Tokio 1.33 or so; in 1.28 that is a number).
+//! descriptor in its epoll set (since Tokio 1.33; in 1.28 that is a number).
 //!
 //! Source: `src/runtime/io/{driver,scheduled_io}.rs`, `src/util/linked_list.rs` and `src/runtime/task/waker.rs` of Tokio
-//! 1.36 to 1.54. The order of the fields is rustc's own choice. It was the same in every build that was looked at, and what
+//! 1.33 to 1.54. The order of the fields is rustc's own choice. It was the same in every build that was looked at, and what
 //! is read must fit together: the wakers have one vtable, which is in a file, their tasks are known, and no descriptor is
 //! ready for what it is waited for.
 
