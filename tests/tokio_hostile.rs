@@ -15,6 +15,8 @@ use damaged::Damaged;
 
 /// Words changed at a time.
 const MOST: u32 = 12;
+/// In one of so many rounds the program is found anew.
+const ANEW: usize = 10;
 
 /// Whatever memory says, reading ends with a snapshot that holds together. It says the same whatever was read before: of memory
 /// that is like this by the ways that were learned from other memory, and again of memory that is whole.
@@ -40,9 +42,12 @@ fn damaged_memory() {
         })
         .collect();
     let mut said = Vec::new();
-    for changes in &changes {
+    for (nth, changes) in changes.iter().enumerate() {
         target.change(&used, changes.iter().copied());
         said.push(target.said(&readers[0]));
+        if nth % ANEW == 0 {
+            target.read_anew();
+        }
     }
     for (nth, changes) in changes.iter().enumerate().rev() {
         target.change(&used, changes.iter().copied());

@@ -20,6 +20,8 @@ use damaged::Damaged;
 
 /// Bytes of the input for one word.
 const CHANGE: usize = 12;
+/// The program is found anew in one of so many inputs: that takes longer than reading it.
+const ANEW: u8 = 8;
 /// How many words are changed at most.
 const MOST: usize = 32;
 
@@ -34,7 +36,7 @@ static WHOLE: LazyLock<Mutex<Whole>> = LazyLock::new(|| {
     let core = env::var("LOITER_FUZZ_CORE").expect("LOITER_FUZZ_CORE names a core file");
     let program = env::var("LOITER_FUZZ_PROGRAM").ok();
     let core = process::open_core(Path::new(&core), program.as_deref().map(Path::new)).expect("a core file");
-    let target = Damaged::new(core);
+    let mut target = Damaged::new(core);
     let readable = Readable::find(&target).expect("a program with tasks");
     let (said, used) = (target.said(&readable), target.used(&readable));
     Mutex::new(Whole { target, readable, used, said })
@@ -43,6 +45,7 @@ static WHOLE: LazyLock<Mutex<Whole>> = LazyLock::new(|| {
 fuzz_target!(|data: &[u8]| {
     let mut whole = WHOLE.lock().expect("no input failed before");
     let Whole { target, readable, used, said } = &mut *whole;
+    let Some((first, data)) = data.split_first() else { return };
     let changes = data.chunks_exact(CHANGE).take(MOST).map(|change| {
         let [a, b, c, how, by @ ..] = change else { unreachable!("chunks have this length") };
         let nth = u32::from_le_bytes([*a, *b, *c, 0]) as usize;
@@ -50,6 +53,9 @@ fuzz_target!(|data: &[u8]| {
     });
     target.change(used, changes);
     target.read(readable);
+    if first % ANEW == 0 {
+        target.read_anew();
+    }
     target.change(used, std::iter::empty());
     assert_eq!(&target.said(readable), said);
 });

@@ -21,9 +21,19 @@ const BLOCK: u64 = 1 << 20;
 /// Longer reads are searches, which tell nothing of what is used.
 const LONGEST: usize = 4096;
 
+/// What the address of a task is a multiple of, and where its header has the address of its vtable.
+const TASK: u64 = 128;
+const VTABLE: u64 = 16;
+/// Words of a vtable of tasks, with that of the place where one was spawned.
+const VTABLE_WORDS: u64 = 11;
+/// Places where no task is that can become the header of one.
+const PLACES: u64 = 2048;
+
 /// A core file, and what is different of it.
 pub struct Damaged {
     core: Box<dyn Target>,
+    /// The vtables of its tasks.
+    vtables: Vec<u64>,
     /// Where its own memory is not zero: gdb writes pages that the program never touched, too.
     in_use: Vec<(u64, u64)>,
     changed: BTreeMap<u64, u64>,
@@ -48,17 +58,30 @@ impl Damaged {
                 }
             }
         }
-        Damaged { core, in_use, changed: BTreeMap::new(), noted: Mutex::new(None) }
+        Damaged { core, vtables: Vec::new(), in_use, changed: BTreeMap::new(), noted: Mutex::new(None) }
     }
 
-    /// The words that readings of tasks use, by reading twice: the second time knows the ways.
-    pub fn used(&self, readable: &Readable) -> Vec<u64> {
+    /// The words that readings of tasks use, by reading twice: the second time knows the ways. The vtables of tasks are
+    /// among them, and places that a search for headers looks at.
+    pub fn used(&mut self, readable: &Readable) -> Vec<u64> {
         *self.noted.lock().unwrap() = Some(BTreeSet::new());
         let snapshots = [self.read(readable), self.read(readable)];
         let mut used = self.noted.lock().unwrap().take().unwrap_or_default();
         for task in snapshots.iter().flatten().flat_map(|snapshot| &snapshot.tasks) {
-            used.extend((0..10).map(|nth| (task.address & !(WORD - 1)) + nth * WORD));
+            let address = task.address & !(WORD - 1);
+            used.extend((0..10).map(|nth| address + nth * WORD));
+            self.vtables.extend(self.core.read_u64(address.saturating_add(VTABLE)));
         }
+        self.vtables.sort_unstable();
+        self.vtables.dedup();
+        self.vtables.retain(|vtable| self.core.read_u64(*vtable).is_ok());
+        used.extend(
+            self.vtables.iter().flat_map(|vtable| (0..VTABLE_WORDS).map(move |nth| vtable + nth * WORD)),
+        );
+        let in_use: u64 = self.in_use.iter().map(|(start, end)| end - start).sum();
+        let step = (in_use / PLACES).next_multiple_of(TASK).max(TASK) as usize;
+        let places = self.in_use.iter().flat_map(|(start, end)| (*start..*end).step_by(step));
+        used.extend(places.map(|place| place.next_multiple_of(TASK) + VTABLE));
         used.into_iter().filter(|address| self.core.read_u64(*address).is_ok()).collect()
     }
 
@@ -69,7 +92,7 @@ impl Damaged {
             let address = used[nth % used.len()];
             let before = self.core.read_u64(address).unwrap_or_default();
             let other = used[by as usize % used.len()];
-            let after = match how % 8 {
+            let after = match how % 9 {
                 0 => by,
                 1 => before ^ 1 << (by % 64),
                 2 => before.wrapping_add(by % 256).wrapping_sub(128),
@@ -78,10 +101,16 @@ impl Damaged {
                 4 => other,
                 5 => self.core.read_u64(other).unwrap_or_default(),
                 6 => by % 16,
+                7 => self.vtables.get(by as usize % self.vtables.len().max(1)).copied().unwrap_or(by),
                 _ => u64::MAX - by % 16,
             };
             self.changed.insert(address, after);
         }
+    }
+
+    /// Its tasks, as one finds them who has not seen it before.
+    pub fn read_anew(&self) -> Option<Snapshot> {
+        self.read(&Readable::find(self).ok()?)
     }
 
     /// Its tasks, if there are still any.
