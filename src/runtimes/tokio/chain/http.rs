@@ -4,8 +4,7 @@
 
 use super::branches::Found;
 use super::layout::Shape;
-use super::streams::{direct, optional};
-use super::values::{Value, Values};
+use super::values::{Value, Values, direct, optional};
 use super::walk::{Branches, End, Walk};
 
 impl Walk<'_, '_> {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 
 use super::guards::{self, Guard};
-use super::leads::{Lead, is_exclusive, is_wide};
+use super::kinds::{Lead, is_exclusive, is_state_machine, is_wide};
 use super::leaves::{self, LeafKind, SetKind};
 use super::stream_kinds::{self, StreamKind};
 use super::{Place, names};
@@ -310,8 +310,4 @@ impl Layouts {
         }
         Some(names::base(&own.name).to_owned()).filter(|name| !name.is_empty() && !name.contains('{'))
     }
-}
-
-pub(super) fn is_state_machine(found: &Type) -> bool {
-    found.variants.as_ref().is_some_and(|variants| variants.discriminant_name == "__state")
 }

@@ -2,7 +2,8 @@
 
 use rustc_hash::FxHashSet;
 
-use super::layout::{Layouts, is_state_machine};
+use super::kinds::{Lead, is_exclusive, is_pointer_to_dyn, is_state_machine, is_wide};
+use super::layout::Layouts;
 use super::{leaves, names, stream_kinds};
 use crate::symbols::types::{Type, TypeId, TypeKind};
 
@@ -10,23 +11,6 @@ use crate::symbols::types::{Type, TypeId, TypeKind};
 const MAX_DEPTH: usize = 32;
 /// Types inside of one that are looked at for what they refer to.
 const MAX_PARTS: usize = 256;
-
-/// Whether a type can lead to a future.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Lead {
-    /// It has none.
-    No,
-    /// It refers to something else, which may be anything.
-    Remote,
-    /// It has something that can be waited for and that is no future itself: a connection, a channel's end.
-    Resource,
-    /// There may be futures that are not reached from here: in a collection, or deeper than is looked.
-    Hidden,
-    /// A future that awaits no other.
-    Leaf,
-    /// A future that may await others.
-    Deep,
-}
 
 impl Layouts {
     /// Whether a type can lead to a future.
@@ -139,29 +123,4 @@ impl Layouts {
         }
         false
     }
-}
-
-/// Whether it is a pointer with a vtable.
-pub(super) fn is_wide(found: &Type) -> bool {
-    found.members.len() == 2 && found.members.iter().any(|member| member.name == "vtable")
-}
-
-/// Traits whose first method polls. Their functions come first in a vtable, those of the trait that they build on before them.
-const POLLED: [&str; 4] = [
-    "core::future::future::Future",
-    "futures_core::stream::Stream",
-    "futures_core::future::FusedFuture",
-    "futures_core::stream::FusedStream",
-];
-
-/// Whether a pointer with a vtable points to a `dyn Future` itself, not to a value with one at its end.
-fn is_pointer_to_dyn(name: &str) -> bool {
-    let to = ["alloc::boxed::Box<", "&mut "].iter().find_map(|pointer| name.strip_prefix(pointer));
-    let to = to.and_then(|to| to.trim_start_matches('(').strip_prefix("dyn "));
-    to.is_some_and(|to| POLLED.contains(&names::base(to)))
-}
-
-/// Whether a pointer may be used to poll: a box or an exclusive reference.
-pub(super) fn is_exclusive(name: &str) -> bool {
-    name.starts_with("alloc::boxed::Box<") || name.starts_with("&mut ")
 }

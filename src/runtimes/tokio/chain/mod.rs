@@ -9,6 +9,7 @@ mod details;
 mod guards;
 mod held;
 mod http;
+mod kinds;
 mod layout;
 mod leads;
 mod leaves;

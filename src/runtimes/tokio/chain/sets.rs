@@ -4,8 +4,7 @@
 //! select_ok.rs; tokio-stream 0.1, src/stream_map.rs.
 
 use super::leaves::SetKind;
-use super::streams::direct;
-use super::values::{Value, Values};
+use super::values::{Value, Values, direct};
 
 /// The futures of a collection.
 pub(super) struct Futures {

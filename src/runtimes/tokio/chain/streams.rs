@@ -5,7 +5,7 @@ use super::leaves::{self, SetKind};
 use super::names;
 use super::sets;
 use super::stream_kinds::StreamKind;
-use super::values::{Value, Values};
+use super::values::{Value, Values, direct, optional};
 use super::walk::{Branches, End, Walk};
 
 /// Futures at one place that are followed.
@@ -220,26 +220,4 @@ fn live(values: &mut Values<'_, '_>, own: Value, name: &str) -> Option<Option<Va
     let is_done = values.window.number(done.at, 1)? != 0;
     let inner = direct(values, member, "stream")?;
     Some((!is_done).then_some(inner))
-}
-
-/// A member of the value itself.
-pub(super) fn direct(values: &mut Values<'_, '_>, own: Value, name: &str) -> Option<Value> {
-    let found = values.layouts.types.get(own.of)?;
-    let member = found.members.iter().find(|member| member.name == name)?;
-    Some(Value { of: member.of, at: own.at.wrapping_add(member.offset) })
-}
-
-/// What is in an `Option`.
-pub(super) fn optional(values: &mut Values<'_, '_>, own: Value) -> Option<Option<Value>> {
-    let found = values.layouts.types.get(own.of)?;
-    let variant = values.variant(&found, own.at)?;
-    let inside = values.layouts.types.get(variant.of)?;
-    match names::last(&inside.name) {
-        "None" => Some(None),
-        "Some" => {
-            let member = inside.members.first()?;
-            Some(Some(Value { of: member.of, at: variant.at.wrapping_add(member.offset) }))
-        }
-        _ => None,
-    }
 }

@@ -1,6 +1,7 @@
 //! Values of known types in memory: their members, and what they point to.
 
 use super::layout::Layouts;
+use super::names;
 use super::window::Window;
 use super::word::Word;
 use crate::symbols::types::{Type, TypeId, TypeKind};
@@ -130,5 +131,27 @@ impl Values<'_, '_> {
             level = next;
         }
         all
+    }
+}
+
+/// A member of the value itself.
+pub(super) fn direct(values: &mut Values<'_, '_>, own: Value, name: &str) -> Option<Value> {
+    let found = values.layouts.types.get(own.of)?;
+    let member = found.members.iter().find(|member| member.name == name)?;
+    Some(Value { of: member.of, at: own.at.wrapping_add(member.offset) })
+}
+
+/// What is in an `Option`.
+pub(super) fn optional(values: &mut Values<'_, '_>, own: Value) -> Option<Option<Value>> {
+    let found = values.layouts.types.get(own.of)?;
+    let variant = values.variant(&found, own.at)?;
+    let inside = values.layouts.types.get(variant.of)?;
+    match names::last(&inside.name) {
+        "None" => Some(None),
+        "Some" => {
+            let member = inside.members.first()?;
+            Some(Some(Value { of: member.of, at: variant.at.wrapping_add(member.offset) }))
+        }
+        _ => None,
     }
 }
