@@ -93,13 +93,12 @@ fn times_are_those_of_the_readings() {
             counted = 0;
         }
         counted += u32::from(seconds.is_some());
-        for (task, kind) in kinds.iter_mut().enumerate() {
+        for ((task, kind), of) in kinds.iter_mut().enumerate().zip(&mut expected) {
             // The first one changes all the time, the last one seldom.
             if next(1 << (3 * task)) == 0 {
                 *kind = next(3) as usize;
             }
-            let seconds = seconds.map(|seconds| (*kind, seconds));
-            expected.iter_mut().nth(task).into_iter().for_each(|of| of[1].extend(seconds));
+            of[1].extend(seconds.map(|seconds| (*kind, seconds)));
         }
         let found = kinds.map(|kind| (TaskState::Waiting, names.get(kind).copied()));
         let tasks: Vec<_> = (1..).zip(found).map(|(id, (state, reason))| (id, state, reason)).collect();
