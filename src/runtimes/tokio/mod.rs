@@ -161,10 +161,7 @@ impl Tokio {
         new.sort_unstable();
         for index in new {
             let Some(vtable) = self.known.vtables.get(index as usize) else { continue };
-            let code = match code {
-                Some(code) => code,
-                None => code.insert(NativeCode::of(target)?.kept_in(options.cache.as_deref())),
-            };
+            let code = code_of(code, target, options)?;
             let chains = chains.get_or_insert_with(|| self.open(options));
             let kind = chains
                 .iter_mut()
@@ -321,10 +318,9 @@ impl Attached for Tokio {
             info.provenance.push(roots.line());
         }
         // Both may be in one program.
-        if let Some(code) = &mut learned.code {
-            let others = learned.executors.get_or_insert_with(|| executors::not_read_besides(code));
-            into.header.warnings.extend(others.clone());
-        }
+        let code = code_of(&mut learned.code, target, options)?;
+        let others = learned.executors.get_or_insert_with(|| executors::not_read_besides(code));
+        into.header.warnings.extend(others.clone());
         let stuck = std::mem::take(&mut learned.stuck);
         let Learned { types, schedulers, chains, code, .. } = learned;
         let images = chains.as_mut().map_or(&mut [] as &mut [_], |chains| chains);
@@ -404,6 +400,18 @@ impl Tokio {
             );
         }
         into.header.warnings.extend(warnings);
+    }
+}
+
+/// The code of the target, which is found once.
+fn code_of<'c>(
+    known: &'c mut Option<NativeCode>,
+    target: &dyn Target,
+    options: &ReadOptions,
+) -> Result<&'c mut NativeCode, TargetError> {
+    match known {
+        Some(code) => Ok(code),
+        None => Ok(known.insert(NativeCode::of(target)?.kept_in(options.cache.as_deref()))),
     }
 }
 

@@ -14,7 +14,7 @@ use rustc_hash::FxHashMap;
 
 use super::chain::{Chains, Found, Seen};
 use super::names::Name;
-use super::{Learned, Tokio};
+use super::{Learned, Tokio, code_of};
 use crate::code::{CodeBuilder, LocationId};
 use crate::process::{Target, TargetError};
 use crate::runtimes::native::{BareCode, NativeLocations, status_of};
@@ -113,10 +113,7 @@ impl Tokio {
         into: &mut SnapshotBuilder,
     ) -> Result<Roots, TargetError> {
         let Learned { code, chains, roots: known, .. } = learned;
-        let code = match code {
-            Some(code) => code,
-            None => code.insert(NativeCode::of(target)?.kept_in(options.cache.as_deref())),
-        };
+        let code = code_of(code, target, options)?;
         let mut reader = Reader {
             target,
             options,
