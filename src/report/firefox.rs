@@ -66,6 +66,9 @@ pub fn write_raw(
     let least = shortest_marker(&samples);
     let mut tracks = threads(recorded, &samples, least.0);
     tracks.extend(kinds(recorded, &samples, filter, least.0));
+    if tracks.is_empty() {
+        tracks.push(others(recorded, "tasks", "nothing").nothing());
+    }
     let head = &recording.header;
     let period = head.clocks.iter().find_map(|info| info.period_ns).unwrap_or(10_000_000);
     let product = escape(&head.target.name).into_owned();
@@ -125,11 +128,12 @@ fn threads(recorded: &Recorded, samples: &[(u32, &Sample)], least: u64) -> Vec<T
     let mut tracks: Vec<_> = tracks.collect();
     let at: FxHashMap<_, _> = order.iter().enumerate().map(|(nth, &(thread, _))| (thread, nth)).collect();
     let mut other = others(recorded, "threads", "other threads");
+    let has_times = has_times(samples);
     for &(row, sample) in samples.iter().filter(|(_, sample)| of_thread(sample)) {
         let nth = at.get(&sample.thread).copied();
         let track = nth.and_then(|nth| tracks.get_mut(nth)).unwrap_or(&mut other);
         if sample.clock == Clock::Cpu {
-            track.sample(sample);
+            add(track, sample, has_times);
         } else if sample.weight_ns >= least {
             track.marker(sample, data(recorded, row, sample));
         }
@@ -158,11 +162,12 @@ fn kinds(recorded: &Recorded, samples: &[(u32, &Sample)], filter: &Filter, least
         tracks.push(Tables::new(recorded, TrackHead::new(recorded, "tasks", name, tid, nth == 0)));
     }
     let mut other = others(recorded, "tasks", "other tasks");
+    let has_times = has_times(samples);
     for &(row, sample) in samples {
         let nth = of_row.get(row as usize).copied().unwrap_or(usize::MAX);
         let track = tracks.get_mut(nth).unwrap_or(&mut other);
         if sample.clock == stack_clock {
-            track.sample(sample);
+            add(track, sample, has_times);
         }
         if sample.clock == Clock::Wall && is_wait(sample) && sample.weight_ns >= least {
             track.marker(sample, data(recorded, row, sample));
@@ -170,6 +175,16 @@ fn kinds(recorded: &Recorded, samples: &[(u32, &Sample)], filter: &Filter, least
     }
     tracks.push(other);
     tracks.into_iter().filter_map(Tables::finish).collect()
+}
+
+/// Adds a sample to a track. Profiles of other programs have no times: there nothing is known of when something ran.
+fn add(track: &mut Tables<'_>, sample: &Sample, has_times: bool) {
+    if has_times && sample.clock == Clock::Cpu { track.ran(sample) } else { track.sample(sample) }
+}
+
+/// Are there times at all?
+fn has_times(samples: &[(u32, &Sample)]) -> bool {
+    samples.iter().any(|(_, sample)| sample.at_ns != 0)
 }
 
 /// The track of what has no track of its own.
@@ -193,5 +208,6 @@ fn data(recorded: &Recorded, row: u32, sample: &Sample) -> MarkerData {
         task: id.map_or(String::new(), |id| escape(&format!("{noun} {id}")).into_owned()),
         state: sample.state.name(),
         labels: escape(&labels.join(", ")).into_owned(),
+        cause: None,
     }
 }

@@ -307,7 +307,7 @@ pub(super) fn hash_sources(dir: &Path, hasher: &mut DefaultHasher) -> io::Result
 }
 
 /// Cargo's target directory, wherever it was told to have it.
-pub(super) fn target_dir() -> PathBuf {
+pub fn target_dir() -> PathBuf {
     let tmp = Path::new(env!("CARGO_TARGET_TMPDIR"));
     tmp.parent().expect("target/tmp has a parent").to_owned()
 }

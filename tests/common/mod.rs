@@ -27,7 +27,7 @@ pub use tokio_build::{
     build_tokio_leaks, build_tokio_sockets, build_tokio_streams,
 };
 
-pub use go_build::{Flavour, Program, Toolchain, build};
+pub use go_build::{Flavour, Program, Toolchain, build, target_dir};
 
 use std::env;
 use std::time::Duration;

@@ -167,6 +167,16 @@ pub(super) struct MarkerData {
     pub(super) task: String,
     pub(super) state: &'static str,
     pub(super) labels: String,
+    /// Where it waited.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) cause: Option<Cause>,
+}
+
+/// The stack of a marker.
+#[derive(Debug, Serialize)]
+pub(super) struct Cause {
+    time: f64,
+    stack: u32,
 }
 
 /// What a track is of.
@@ -177,7 +187,7 @@ pub(super) struct TrackHead {
     pid: String,
     tid: String,
     main: bool,
-    end_ms: f64,
+    end_ns: u64,
 }
 
 impl TrackHead {
@@ -190,7 +200,7 @@ impl TrackHead {
             pid: format!("{} {process}", target.pid.unwrap_or(0)),
             tid,
             main,
-            end_ms: ms(recorded.header.duration_ns),
+            end_ns: recorded.header.duration_ns,
         }
     }
 }
@@ -289,9 +299,12 @@ struct ResourceTable {
 struct Samples {
     length: u32,
     weight_type: &'static str,
-    stack: Vec<u32>,
+    stack: Vec<Option<u32>>,
     time: Vec<f64>,
     weight: Vec<f64>,
+    /// Microseconds on a CPU since the sample before. Without it the Profiler takes a thread to be always busy.
+    #[serde(rename = "threadCPUDelta", skip_serializing_if = "Option::is_none")]
+    cpu_delta: Option<Vec<f64>>,
 }
 
 #[derive(Debug, Serialize, Default)]
@@ -319,6 +332,8 @@ pub(super) struct Tables<'a> {
     stack_index: FxHashMap<(Option<u32>, u32), u32>,
     known: FxHashMap<Option<StackId>, u32>,
     samples: Samples,
+    /// When the last sample was.
+    last_ns: Option<u64>,
     markers: Markers,
 }
 
@@ -337,6 +352,7 @@ impl<'a> Tables<'a> {
             stack_index: FxHashMap::default(),
             known: FxHashMap::default(),
             samples: Samples { weight_type: "tracing-ms", ..Samples::default() },
+            last_ns: None,
             markers: Markers::default(),
         }
     }
@@ -344,14 +360,40 @@ impl<'a> Tables<'a> {
     /// Adds a sample of a stack. Samples come in the order of their times.
     pub(super) fn sample(&mut self, sample: &Sample) {
         let stack = self.stack(sample.stack);
+        self.row(Some(stack), sample.at_ns, sample.weight_ns);
+    }
+
+    /// Adds a sample of time on a CPU, which ends with the sample. Where nothing ran between two of them, a sample without
+    /// a stack says so.
+    pub(super) fn ran(&mut self, sample: &Sample) {
+        let began = sample.at_ns.saturating_sub(sample.weight_ns);
+        // The Profiler counts no time before the first sample, and shows no wait before it or after the last one.
+        let last = self.last_ns.unwrap_or_else(|| self.rests(0));
+        if began > last.saturating_add(sample.weight_ns / 2) {
+            self.rests(began);
+        }
+        self.sample(sample);
+        self.samples.cpu_delta.get_or_insert_default().push(sample.weight_ns as f64 / 1e3);
+    }
+
+    /// Nothing ran from the last sample to this time, which is returned.
+    fn rests(&mut self, until_ns: u64) -> u64 {
+        self.row(None, until_ns, 0);
+        self.samples.cpu_delta.get_or_insert_default().push(0.0);
+        until_ns
+    }
+
+    fn row(&mut self, stack: Option<u32>, at_ns: u64, weight_ns: u64) {
+        self.last_ns = Some(at_ns);
         self.samples.length += 1;
         self.samples.stack.push(stack);
-        self.samples.time.push(ms(sample.at_ns));
-        self.samples.weight.push(ms(sample.weight_ns));
+        self.samples.time.push(ms(at_ns));
+        self.samples.weight.push(ms(weight_ns));
     }
 
     /// Adds a wait.
-    pub(super) fn marker(&mut self, sample: &Sample, data: MarkerData) {
+    pub(super) fn marker(&mut self, sample: &Sample, mut data: MarkerData) {
+        data.cause = sample.stack.map(|id| Cause { time: ms(sample.at_ns), stack: self.stack(Some(id)) });
         let reason = sample.reason.map(|id| self.recorded.snapshot.str(id));
         let name = reason.filter(|reason| !reason.is_empty()).unwrap_or(sample.state.name());
         let name = self.string(name);
@@ -367,10 +409,21 @@ impl<'a> Tables<'a> {
 
     /// The finished track. None if there is nothing on it.
     pub(super) fn finish(self) -> Option<Track> {
-        if self.samples.length == 0 && self.markers.length == 0 {
-            return None;
+        let is_empty = self.samples.length == 0 && self.markers.length == 0;
+        (!is_empty).then(|| self.track())
+    }
+
+    /// The finished track of a recording without anything: the Profiler does not load a file without tracks.
+    pub(super) fn nothing(mut self) -> Track {
+        self.rests(0);
+        self.track()
+    }
+
+    fn track(mut self) -> Track {
+        if self.samples.cpu_delta.is_some() && self.last_ns < Some(self.head.end_ns) {
+            self.rests(self.head.end_ns);
         }
-        Some(Track {
+        Track {
             frame_table: self.frames,
             func_table: self.funcs,
             markers: self.markers,
@@ -380,7 +433,7 @@ impl<'a> Tables<'a> {
             paused_ranges: [],
             pid: self.head.pid,
             process_name: self.head.process,
-            process_shutdown_time: Some(self.head.end_ms),
+            process_shutdown_time: Some(ms(self.head.end_ns)),
             process_startup_time: 0.0,
             process_type: "default",
             register_time: 0.0,
@@ -389,9 +442,9 @@ impl<'a> Tables<'a> {
             stack_table: self.stacks,
             string_array: self.strings,
             tid: self.head.tid,
-            unregister_time: Some(self.head.end_ms),
+            unregister_time: Some(ms(self.head.end_ns)),
             show_markers_in_timeline: true,
-        })
+        }
     }
 
     fn string(&mut self, text: &str) -> u32 {
