@@ -11,7 +11,7 @@ use super::units::{count, thousands};
 use super::waiting;
 use crate::analysis::frames::{frame_name, holding_frame};
 use crate::analysis::why::{Chain, EdgeKind, Graph, Node, NodeId, SeenProcess, Step, Want, Why};
-use crate::snapshot::{LockState, Snapshot, Task};
+use crate::snapshot::{LockState, Snapshot, Task, WaitClass};
 
 pub use notes::{Note, notes};
 pub use page::{Look, PageLine, PageOptions, lines};
@@ -99,7 +99,8 @@ impl<'w, 'a> Words<'w, 'a> {
             let more: Vec<&Step> = folded.iter().filter_map(|&nth| chain.steps.get(nth)).collect();
             let mut text = String::new();
             if step.nth > 0 {
-                text.push_str(if self.is_all(step) { "and " } else { "or " });
+                let is_all = self.is_all(step) || step.edge.is_some_and(|edge| self.polls_all(edge.from));
+                text.push_str(if is_all { "and " } else { "or " });
             }
             let (row_process, about) =
                 self.words(step, &more, (process, if nth == 0 { chain.things } else { 1 }), &mut text);
@@ -202,6 +203,14 @@ impl<'w, 'a> Words<'w, 'a> {
             && object.is_some_and(|(_, _, what)| {
                 matches!(what.lock, Some(LockState::Shared(_) | LockState::Outstanding(_)))
             })
+    }
+
+    /// Whether a task polls several futures of which one may not be enough.
+    fn polls_all(&self, node: NodeId) -> bool {
+        let Some(Node::Task { row, .. }) = self.graph.node(node) else { return false };
+        self.graph.task(node).is_some_and(|(snapshot, task)| {
+            task.wait_class == WaitClass::Other && !snapshot.branches_of(row).is_empty()
+        })
     }
 
     /// Says a step, and those that are said in the same line. Returns the process that the line is about and the step
@@ -331,10 +340,11 @@ impl<'w, 'a> Words<'w, 'a> {
             }
             self.ends(next, rest, text);
         } else if step.edge.is_none() && step.end.is_none() && !step.is_repeated {
-            text.push_str(if many {
-                " wait, each for one of several things"
-            } else {
-                " waits for one of several things"
+            text.push_str(match (many, self.polls_all(step.node)) {
+                (true, false) => " wait, each for one of several things",
+                (true, true) => " wait, each for several things",
+                (false, false) => " waits for one of several things",
+                (false, true) => " waits for several things",
             });
         }
         match &step.end {

@@ -106,6 +106,12 @@ impl TokioFlavour {
         }
     }
 
+    /// CARGO_INCREMENTAL. Units of debug information have other names in an incremental build, which a dev build is if nobody
+    /// says otherwise.
+    fn incremental(self) -> &'static str {
+        if self == TokioFlavour::Dev { "1" } else { "0" }
+    }
+
     fn rustflags(self) -> &'static str {
         match self {
             TokioFlavour::V0 => "-Csymbol-mangling-version=v0",
@@ -161,7 +167,7 @@ fn build_fixture((folder, program): (&str, &str), version: &str, flavour: TokioF
     let mut hasher = DefaultHasher::new();
     hash_sources(&source, &mut hasher).expect("the sources of the fixture can be read");
     // The directory too: programs hold the paths of their sources.
-    (&source, flavour.rustflags(), flavour.of_program()).hash(&mut hasher);
+    (&source, flavour.rustflags(), flavour.of_program(), flavour.incremental()).hash(&mut hasher);
     let name = format!("{folder}-{version}-{flavour:?}-{:016x}", hasher.finish());
     let cache = target_dir().join("fixtures");
     let package = cache.join(format!("{folder}-{version}"));
@@ -219,7 +225,8 @@ fn run_build(
     for variable in ["CARGO_ENCODED_RUSTFLAGS", "CARGO_BUILD_TARGET", "RUSTC_WRAPPER"] {
         cargo.env_remove(variable);
     }
-    cargo.env("CARGO_TARGET_DIR", target).env("RUSTFLAGS", flavour.rustflags()).env("CARGO_INCREMENTAL", "0");
+    cargo.env("CARGO_TARGET_DIR", target).env("RUSTFLAGS", flavour.rustflags());
+    cargo.env("CARGO_INCREMENTAL", flavour.incremental());
     let output = cargo.stdin(Stdio::null()).output().expect("cargo can be started");
     let said = String::from_utf8_lossy(&output.stderr);
     let hint = flavour.machine().map(|machine| format!(" (it needs: rustup target add {machine})"));

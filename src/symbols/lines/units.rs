@@ -277,9 +277,11 @@ fn open_split<'a>(
     Some(opened)
 }
 
-/// The crate that a unit's name says: "src/main.rs/@/api.2e181165d5c58bca" of "src/main.rs/@/api.2e181165d5c58bca-cgu.00".
+/// The crate that a unit's name says: "src/main.rs/@/api.2e181165d5c58bca" of "src/main.rs/@/api.2e181165d5c58bca-cgu.00". In
+/// an incremental build a unit has a name of its own behind the file, as in "src/main.rs/@/05qswgch9yw2533dotyhwixvo": there
+/// the file says which crate it is.
 fn crate_of(name: &[u8]) -> Option<&[u8]> {
-    let end = memchr::memmem::rfind(name, b"-cgu.")?;
+    let end = memchr::memmem::rfind(name, b"-cgu.").or_else(|| memchr::memmem::rfind(name, b"/@/"))?;
     name.get(..end)
 }
 
@@ -306,6 +308,16 @@ mod tests {
         }
         units.ranges.sort_unstable();
         units
+    }
+
+    #[test]
+    fn units_of_one_crate_are_alike() {
+        let of = |name: &str| crate_of(name.as_bytes()).map(<[u8]>::to_vec);
+        assert_eq!(of("src/main.rs/@/api.2e18-cgu.00"), of("src/main.rs/@/api.2e18-cgu.11"));
+        assert_eq!(of("src/main.rs/@/05qswgch9yw25"), of("src/main.rs/@/1awhjnba348rx"));
+        assert_ne!(of("src/main.rs/@/05qswgch9yw25"), of("web/src/main.rs/@/1awhjnba348rx"));
+        assert_ne!(of("src/main.rs/@/api.2e18-cgu.00"), of("src/main.rs/@/web.77ab-cgu.00"));
+        assert_eq!(of("main.c"), None);
     }
 
     #[test]

@@ -65,7 +65,16 @@ impl Walk<'_, '_> {
         };
         let futures: Vec<_> = several.futures.iter().take(MAX_BRANCHES).enumerate().map(value).collect();
         let total = several.futures.len() as u64;
-        self.branches(&Found { word: several.word, futures, is_set: false, total }, depth)
+        let found = self.branches(&Found { word: several.word, futures, is_set: false, total }, depth);
+        match found {
+            Branches::Of(End::Leaf(end)) if !several.is_all => Branches::Of(End::Gaps(Some(end))),
+            // Others that have ended do not end code written by hand.
+            Branches::Of(End::Done) if !several.is_all => Branches::Of(End::Gaps(None)),
+            found => {
+                self.may_wait_elsewhere |= !several.is_all;
+                found
+            }
+        }
     }
 
     /// Futures that are polled together in a collection.

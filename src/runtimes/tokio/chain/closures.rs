@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::kinds::Lead;
 use super::layout::{Layouts, Several, Shape};
 use super::{Place, leaves};
 use crate::symbols::types::{Type, TypeKind};
@@ -27,8 +28,7 @@ impl Layouts {
                 .iter()
                 .map(|member| Some(Place { offset: start.checked_add(member.offset)?, of: member.of }));
             let futures = places.collect::<Option<_>>()?;
-            let several = Several { word: "join", behind: None, disabled: None, futures };
-            return Some(Shape::Several(Arc::new(several)));
+            return Some(Shape::Several(Arc::new(Several::of("join", futures))));
         }
         let mut several = None;
         let mut disabled = None;
@@ -57,8 +57,22 @@ impl Layouts {
                 return None;
             }
         }
-        let Some((behind, futures)) = several else { return Some(Shape::Unknown { has_futures: true }) };
+        let Some((behind, futures)) = several else { return self.captured(start, &closure) };
         let word = if disabled.is_some() { "select" } else { "join" };
-        Some(Shape::Several(Arc::new(Several { word, behind, disabled, futures })))
+        Some(Shape::Several(Arc::new(Several { behind, disabled, ..Several::of(word, futures) })))
+    }
+
+    /// The futures that a closure written by hand captured, that of `futures::select!` among them.
+    fn captured(&mut self, start: u64, closure: &Type) -> Option<Shape> {
+        let mut futures = Vec::new();
+        for member in closure.members.iter() {
+            if self.lead(member.of, 0) >= Lead::Leaf {
+                futures.push(Place { offset: start.checked_add(member.offset)?, of: member.of });
+            }
+        }
+        if futures.is_empty() {
+            return Some(Shape::Unknown { has_futures: true });
+        }
+        Some(Shape::Several(Arc::new(Several::by_hand(futures))))
     }
 }

@@ -105,6 +105,20 @@ pub(super) struct Several {
     /// Where the bits are that say which are polled no more: the offset of a pointer to them, and their size, bytes.
     pub(super) disabled: Option<(u64, u64)>,
     pub(super) futures: Vec<Place>,
+    /// All of them are polled, and nothing else. Code written by hand may do anything.
+    pub(super) is_all: bool,
+}
+
+impl Several {
+    /// Futures that are members of a type of which the code is known.
+    pub(super) fn of(word: &'static str, futures: Vec<Place>) -> Several {
+        Several { word, behind: None, disabled: None, futures, is_all: true }
+    }
+
+    /// Futures of code written by hand.
+    pub(super) fn by_hand(futures: Vec<Place>) -> Several {
+        Several { is_all: false, ..Several::of(leaves::BY_HAND, futures) }
+    }
 }
 
 /// The shapes of the types of one image.
@@ -162,7 +176,7 @@ impl Layouts {
             // What is polled of an unknown type counts, too.
             let members = found.members.iter();
             let futures = members.map(|member| Place { offset: member.offset, of: member.of }).collect();
-            return Some(Shape::Several(Arc::new(Several { word, behind: None, disabled: None, futures })));
+            return Some(Shape::Several(Arc::new(Several::of(word, futures))));
         }
         if let Some((data, vtable)) = self.dyn_future(&found) {
             return Some(Shape::Dyn { data, vtable });
@@ -221,10 +235,11 @@ impl Layouts {
                 Lead::Leaf | Lead::Deep => futures.push(Place { offset: member.offset, of: member.of }),
             }
         }
-        // Never a guess among several.
+        // Never a guess among several: each is shown.
         match futures.as_slice() {
             [inside] if !has_others => Some(Shape::One { inside: *inside, is_all }),
-            others => Some(Shape::Unknown { has_futures: !others.is_empty() || has_others || elsewhere }),
+            [] => Some(Shape::Unknown { has_futures: has_others || elsewhere }),
+            _ => Some(Shape::Several(Arc::new(Several::by_hand(futures)))),
         }
     }
 

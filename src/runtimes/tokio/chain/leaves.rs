@@ -157,6 +157,9 @@ const BODY: &str = "hyper::body::incoming::Incoming";
 pub(super) const HTTP: &str = "hyper::proto::h1::dispatch::Dispatcher";
 /// A future and the time that ends waiting for it.
 pub(super) const TIMEOUT: &str = "timeout";
+/// The word for futures that code written by hand holds. Which of them it polls, and whether it waits for one or for all, is
+/// not known.
+pub(super) const BY_HAND: &str = "polled by hand";
 
 /// Reasons of a set of futures that are named.
 const MAX_REASONS: usize = 8;
@@ -342,7 +345,7 @@ pub(super) fn words<'n>(kind: LeafKind, around: impl Iterator<Item = &'n str>) -
 
 /// What several futures wait for that are polled together. `is_set`: their number differs from task to task.
 pub(super) fn joined(word: &str, is_set: bool, reasons: &[String]) -> (String, WaitClass) {
-    let class = if word == "join" { WaitClass::Other } else { WaitClass::Select };
+    let class = if matches!(word, "join" | BY_HAND) { WaitClass::Other } else { WaitClass::Select };
     if !is_set {
         return (format!("{word}: {}", reasons.join(", ")), class);
     }

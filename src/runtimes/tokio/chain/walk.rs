@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::details::Details;
 use super::held::{self, Held};
-use super::layout::{Alternative, Shape, StateKind, StateMachine};
+use super::layout::{Alternative, Layouts, Shape, StateKind, StateMachine};
 use super::leaves;
 use super::values::{Value, Values};
 use super::window::Window;
@@ -159,6 +159,10 @@ impl<'w, 'm> Walk<'w, 'm> {
                             Ok((place.of, at.wrapping_add(place.offset)))
                         }
                         Some(option) if matches!(option.name.as_str(), "Done" | "Gone") => return End::Done,
+                        // Of futures that are polled together, the one that was here.
+                        Some(option) if option.name == "None" && depth > 0 && is_option(layouts, of) => {
+                            return End::Done;
+                        }
                         Some(option) => return self.unknown(of, option.has_others),
                         None => return End::Gaps(None),
                     }
@@ -276,6 +280,10 @@ impl<'w, 'm> Walk<'w, 'm> {
             }
         }
     }
+}
+
+fn is_option(layouts: &mut Layouts, of: TypeId) -> bool {
+    layouts.types.get(of).is_some_and(|found| names::base(&found.name) == "core::option::Option")
 }
 
 fn leaf(reason: &str, class: WaitClass) -> Leaf {
