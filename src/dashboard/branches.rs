@@ -48,7 +48,7 @@ fn inside(snapshot: &Snapshot, branch: &Branch, missing: u64, columns: usize) ->
         own.pieces.extend(row.pieces);
         rows.push(own);
     }
-    let note = stack_note(branch.stack_status, shown.is_empty(), snapshot.header.reading.mode);
+    let note = stack_note(branch.stack_status, shown.is_empty(), &snapshot.header);
     rows.extend(note.map(|text| Row::new(PieceKind::Dim, &format!("{bars}  {text}"))));
     if missing > 0 {
         let text = format!("├ more branches that were not read: {}", thousands(missing));

@@ -175,7 +175,7 @@ pub fn creator(snapshot: &Snapshot, frame: Frame) -> Row {
 
 /// A line that says what of a stack is missing, if something is. `empty`: no frame is shown.
 pub fn status(snapshot: &Snapshot, status: StackStatus, empty: bool) -> Option<Row> {
-    let note = stack_note(status, empty, snapshot.header.reading.mode)?;
+    let note = stack_note(status, empty, &snapshot.header)?;
     Some(Row::new(PieceKind::Dim, &format!("  {note}")))
 }
 

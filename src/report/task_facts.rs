@@ -2,7 +2,7 @@
 
 use super::runtime_names::runtime_label;
 use super::units::{age, bytes, count, duration};
-use crate::snapshot::{Age, ReadMode, Snapshot, StackStatus, Task, TaskState};
+use crate::snapshot::{Age, Header, ReadMode, Snapshot, SourceKind, StackStatus, Task, TaskState};
 
 /// A fact about a task.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -112,12 +112,14 @@ pub fn doing<'a>(snapshot: &'a Snapshot, task: &Task) -> &'a str {
 }
 
 /// Says what of a stack is missing. None: nothing, or nothing that is known. `empty`: no frame is shown.
-pub fn stack_note(status: StackStatus, empty: bool, mode: ReadMode) -> Option<&'static str> {
-    let core = mode == ReadMode::Core;
+pub fn stack_note(status: StackStatus, empty: bool, header: &Header) -> Option<&'static str> {
+    let core = header.reading.mode == ReadMode::Core;
+    let is_read = matches!(header.target.source, SourceKind::Process | SourceKind::Core);
     Some(match status {
         StackStatus::Complete => return None,
         StackStatus::Truncated => "... the outer frames were not read: too many",
         StackStatus::Broken => "... the stack could not be followed any further",
+        StackStatus::Gaps if is_read => "... and perhaps more frames, which are not known",
         StackStatus::Gaps => "... and more frames, which the source did not keep",
         StackStatus::Guessed => "... the outer frames were found by frame pointers alone: some may be wrong",
         StackStatus::Missing => match (empty, core) {

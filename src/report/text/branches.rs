@@ -62,8 +62,7 @@ fn frames(page: &mut Page<'_>, branch: &Branch, missing: u64) -> io::Result<()> 
         stack::put_place(page, &mut line, &place, stack::PLACES)?;
         line.write(page.out)?;
     }
-    if let Some(text) = stack_note(branch.stack_status, frames.is_empty(), page.snapshot.header.reading.mode)
-    {
+    if let Some(text) = stack_note(branch.stack_status, frames.is_empty(), &page.snapshot.header) {
         note(page, branch.depth, &format!("│   {text}"))?;
     }
     match missing {

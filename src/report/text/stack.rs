@@ -50,7 +50,7 @@ pub(super) fn write(page: &mut Page<'_>, frames: &[ShownFrame], status: StackSta
     } else {
         write_rows(page, frames)?;
     }
-    match stack_note(status, frames.is_empty(), page.snapshot.header.reading.mode) {
+    match stack_note(status, frames.is_empty(), &page.snapshot.header) {
         Some(text) => note(page, text),
         None => Ok(()),
     }
