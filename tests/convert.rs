@@ -54,7 +54,7 @@ fn the_name_says_the_format() {
     assert!(text.contains("tasks stored individually in a profile"), "{text}");
     assert!(text.contains("route=/v1/users"), "{text}");
 
-    convert(here, &["a.loiter", "b.txt"]);
+    convert(here, &["a.loiter", "-o", "b.txt"]);
     let dump = GoDump::parse(&bytes("b.txt"));
     // One of them would not hold still: a line says that there is no stack.
     assert_eq!((dump.goroutines.len(), dump.other_lines), (1351, 1));
@@ -86,6 +86,21 @@ fn files_are_replaced_whole_and_private() {
     let output = run(here, &["convert", "a.loiter", "/dev/full", "--to", "go"]);
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert!(stderr.starts_with("loiter: cannot write /dev/full: No space left"), "{stderr}");
+}
+
+#[test]
+fn an_option_names_the_file_as_with_the_other_commands() {
+    let directory = tempfile::tempdir().unwrap();
+    let here = directory.path();
+    file::save(&samples::server(), &here.join("a.loiter")).unwrap();
+    convert(here, &["a.loiter", "a.json"]);
+    convert(here, &["a.loiter", "-o", "b.json"]);
+    assert_eq!(fs::read(here.join("a.json")).unwrap(), fs::read(here.join("b.json")).unwrap());
+    let output = run(here, &["convert", "a.loiter", "c.json", "-o", "d.json"]);
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr.contains("either OUT or -o"), "{stderr}");
+    assert!(!here.join("c.json").exists() && !here.join("d.json").exists());
 }
 
 #[test]

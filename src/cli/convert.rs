@@ -41,8 +41,12 @@ pub(super) struct Args {
     /// .json.gz is for the Firefox Profiler, .speedscope.json for speedscope.app, and .svg and .folded are flame
     /// graphs. Only the owner of the file may read it, because it contains data
     /// from another program's memory.
-    #[arg(value_name = "OUT", required_unless_present = "pid")]
+    #[arg(value_name = "OUT", required_unless_present_any = ["pid", "output"])]
     out: Option<PathBuf>,
+
+    /// The file to write, as with the other commands: the same as OUT
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
 
     #[command(flatten)]
     process: ProcessArg,
@@ -160,13 +164,15 @@ impl Args {
     /// What is read, and the file to write. With -p the only name is that of the file.
     fn named(&self) -> Result<(Source, PathBuf)> {
         let usage = |text: &str| Err(CliError::Usage(text.to_owned()));
-        match (&self.process.pid, &self.source, &self.out) {
-            (None, Some(source), Some(out)) => {
+        match (&self.process.pid, &self.source, &self.out, &self.output) {
+            (None, Some(source), Some(out), None) | (None, Some(source), None, Some(out)) => {
                 let Ok(source) = source.parse();
                 Ok((source, out.clone()))
             }
-            (Some(process), Some(out), None) => Ok((process.clone(), out.into())),
-            (Some(_), Some(_), Some(_)) => usage("give either SOURCE or -p, not both"),
+            (Some(process), Some(out), None, None) => Ok((process.clone(), out.into())),
+            (Some(process), None, None, Some(out)) => Ok((process.clone(), out.clone())),
+            (None, Some(_), Some(_), Some(_)) => usage("give either OUT or -o, not both"),
+            (Some(_), Some(_), ..) => usage("give either SOURCE or -p, not both"),
             _ => usage("OUT is missing: name the file to write"),
         }
     }
