@@ -48,8 +48,9 @@ impl Profiler {
             .arg(self.home.join("profiler-cli.js"))
             .args(arguments)
             .env("PROFILER_CLI_SESSION_DIR", self.directory.path().join("sessions"))
-            // It never asks anybody for symbols.
+            // It never asks anybody for symbols, and has all the time that it needs.
             .env("PROFILER_CLI_NO_SYMBOLICATE", "1")
+            .env("PROFILER_CLI_LOAD_TIMEOUT_MS", "600000")
             .stdin(Stdio::null())
             .output()
             .unwrap();

@@ -20,13 +20,14 @@ const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Each task that the program spawns: what it waits for, the marks of the lines where it awaits, innermost first, and behind
 /// `|` those of each of its branches.
-const EXPECTED: [&str; 16] = [
+const EXPECTED: [&str; 18] = [
     "accept: serve",
     "http: http body, network I/O: connection | body |",
     "http: mpsc receive, network I/O: client | |",
     "http: sleep, network I/O: connection | slow |",
     "mutex lock: lock_owned",
     "network I/O: client",
+    "network I/O: connection",
     "network I/O: connection",
     "network I/O: connection",
     "network I/O: connection",
@@ -37,6 +38,7 @@ const EXPECTED: [&str; 16] = [
     "sleep: backend buffered",
     "sleep: backend oneshot",
     "sleep: instrumented",
+    "sleep: timer",
 ];
 
 fn source() -> PathBuf {
@@ -85,7 +87,7 @@ fn check(flavour: TokioFlavour) {
         if found == EXPECTED {
             // Every connection waits for a socket of its own.
             let sockets = snapshot.objects.iter().filter(|object| object.kind == ObjectKind::Descriptor);
-            assert_eq!(sockets.count(), 5 + 2 + 1, "{:?}", snapshot.objects);
+            assert_eq!(sockets.count(), 6 + 2 + 1, "{:?}", snapshot.objects);
             return;
         }
         assert!(began.elapsed() < PATIENCE, "{flavour:?}: {found:#?}");

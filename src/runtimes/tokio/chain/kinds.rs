@@ -31,11 +31,12 @@ pub(super) fn is_wide(found: &Type) -> bool {
 }
 
 /// Traits whose first method polls. Their functions come first in a vtable, those of the trait that they build on before them.
-const POLLED: [&str; 4] = [
+const POLLED: [&str; 5] = [
     "core::future::future::Future",
     "futures_core::stream::Stream",
     "futures_core::future::FusedFuture",
     "futures_core::stream::FusedStream",
+    "hyper::rt::timer::Sleep",
 ];
 
 /// Whether a pointer with a vtable points to a `dyn Future` itself, not to a value with one at its end.

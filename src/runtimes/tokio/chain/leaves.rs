@@ -1,7 +1,7 @@
 //! What the innermost future of a chain waits for, by its type and the functions around it.
 //!
 //! Source: the sources of tokio 1.28 to 1.54, futures-util 0.3, futures-channel 0.3, hyper 0.14 and 1, hyper-util 0.1,
-//! tower 0.4 and 0.5, tracing 0.1, tokio-stream 0.1, tokio-util 0.7.
+//! tower 0.4 and 0.5, tracing 0.1, tokio-stream 0.1, tokio-util 0.7, async-channel 2, flume 0.11.
 
 use crate::snapshot::{ObjectKind, WaitClass, WaitOp};
 
@@ -24,6 +24,12 @@ pub(super) enum LeafKind {
     Broadcast,
     /// The receiver of a channel.
     Mpsc,
+    /// A channel of another library, to receive.
+    Receive,
+    /// The same, to send.
+    Send,
+    /// A signal of the operating system.
+    Signal,
     /// A set of tasks.
     JoinSet,
     /// A token that is cancelled.
@@ -72,8 +78,14 @@ const BY_TYPE: &[(&str, LeafKind)] = &[
     ("tokio_util::sync::cancellation_token::WaitForCancellationFuture", LeafKind::Cancelled),
     ("tokio_util::sync::cancellation_token::WaitForCancellationFutureOwned", LeafKind::Cancelled),
     ("tokio_util::task::task_tracker::TaskTrackerWaitFuture", LeafKind::Tracker),
+    ("async_channel::Recv", LeafKind::Receive),
+    ("async_channel::Send", LeafKind::Send),
+    ("flume::async::RecvFut", LeafKind::Receive),
+    ("flume::async::RecvStream", LeafKind::Receive),
+    ("flume::async::SendFut", LeafKind::Send),
     ("hyper::client::dispatch::Receiver", LeafKind::Mpsc),
     ("hyper::proto::h1::conn::Conn", LeafKind::Connection),
+    ("hyper::proto::h2::server::Server", LeafKind::Connection),
     ("hyper_util::server::conn::auto::ReadVersion", LeafKind::Connection),
 ];
 
@@ -205,6 +217,7 @@ pub(super) fn by_closure(name: &str) -> Option<LeafKind> {
         () if is("tokio::sync::mpsc::", "::recv") => Some(LeafKind::Mpsc),
         () if is("tokio::task::join_set::", "::join_next") => Some(LeafKind::JoinSet),
         () if is("tokio::time::interval::", "::tick") => Some(LeafKind::Tick),
+        () if is("tokio::signal::", "::recv") => Some(LeafKind::Signal),
         () => None,
     }
 }
@@ -320,6 +333,9 @@ pub(super) fn words<'n>(kind: LeafKind, around: impl Iterator<Item = &'n str>) -
         LeafKind::Join => words("task join", WaitClass::Join, Some((WaitOp::Wait, ObjectKind::Task))),
         LeafKind::Broadcast => words("broadcast receive", WaitClass::Receive, channel(WaitOp::Receive)),
         LeafKind::Mpsc => words("mpsc receive", WaitClass::Receive, channel(WaitOp::Receive)),
+        LeafKind::Receive => words("channel receive", WaitClass::Receive, None),
+        LeafKind::Send => words("channel send", WaitClass::Send, None),
+        LeafKind::Signal => words("signal", WaitClass::Other, None),
         LeafKind::JoinSet => words("join set", WaitClass::Join, Some((WaitOp::Wait, ObjectKind::Task))),
         LeafKind::Cancelled => words("cancellation", WaitClass::Cond, Some((WaitOp::Wait, ObjectKind::Cond))),
         LeafKind::Tracker => words("task tracker", WaitClass::Join, Some((WaitOp::Wait, ObjectKind::Cond))),
