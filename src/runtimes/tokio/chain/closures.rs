@@ -62,17 +62,22 @@ impl Layouts {
         Some(Shape::Several(Arc::new(Several { behind, disabled, ..Several::of(word, futures) })))
     }
 
-    /// The futures that a closure written by hand captured, that of `futures::select!` among them.
+    /// The futures that a closure written by hand captured, that of `futures::select!` among them; or the receiver.
     fn captured(&mut self, start: u64, closure: &Type) -> Option<Shape> {
-        let mut futures = Vec::new();
-        for member in closure.members.iter() {
-            if self.lead(member.of, 0) >= Lead::Leaf {
-                futures.push(Place { offset: start.checked_add(member.offset)?, of: member.of });
+        let (mut futures, mut resources) = (Vec::new(), Vec::new());
+        for member in &closure.members {
+            let place = Place { offset: start.checked_add(member.offset)?, of: member.of };
+            match self.lead(member.of, 0) {
+                Lead::No | Lead::Remote => {}
+                Lead::Resource | Lead::Hidden => resources.push(place),
+                Lead::Leaf | Lead::Deep => futures.push(place),
             }
         }
-        if futures.is_empty() {
-            return Some(Shape::Unknown { has_futures: true });
-        }
-        Some(Shape::Several(Arc::new(Several::by_hand(futures))))
+        let known = match (futures.as_slice(), resources.as_slice()) {
+            ([], [only]) if self.receives(only.of, 0) => resources,
+            ([], _) => return Some(Shape::Unknown { has_futures: true }),
+            _ => futures,
+        };
+        Some(Shape::Several(Arc::new(Several::by_hand(known))))
     }
 }

@@ -117,6 +117,7 @@ impl Details<'_, '_> {
                 let receiver = self.captured(own).unwrap_or(own);
                 self.channel_of(receiver)
             }
+            LeafKind::Receiver => self.channel_of(own),
             LeafKind::Connection => {
                 let io = self.values.member(own, "io")?;
                 let number = self.values.only_member(io, "fd")?;
@@ -125,6 +126,13 @@ impl Details<'_, '_> {
             LeafKind::Readiness | LeafKind::Read | LeafKind::Write => Some(self.descriptor(own)?.into()),
             _ => None,
         }
+    }
+
+    /// Whether a channel has a waker for its receiver: it was polled, and nothing came since.
+    pub(super) fn is_awaited(&mut self, receiver: Value) -> bool {
+        let channel = self.values.member(receiver, "inner").and_then(|inner| self.values.shared(inner));
+        let waker = channel.and_then(|channel| self.values.member(channel, "rx_waker"));
+        waker.is_some_and(|waker| self.values.member(waker, "vtable").is_some())
     }
 
     /// What a closure that a library polls works on: the method's own object, or a part of it.

@@ -15,6 +15,9 @@ use crate::symbols::types::{Type, TypeId, TypeKind, Types, Variant};
 /// Types whose shape is remembered.
 const MAX_KNOWN: usize = 1 << 16;
 
+/// Types that a receiver is looked for in, one in another.
+const MAX_WRAPPED: usize = 8;
+
 /// What a type is for an await chain.
 #[derive(Debug, Clone)]
 pub(super) enum Shape {
@@ -167,6 +170,9 @@ impl Layouts {
         if let Some(leaf) = leaves::by_type(base) {
             return Some(Shape::Leaf(leaf));
         }
+        if leaves::is_receiver(base) {
+            return Some(Shape::Leaf(LeafKind::Receiver));
+        }
         if let Some(member) = leaves::wrapped(base) {
             let member = found.members.iter().find(|other| other.name == member)?;
             let inside = Place { offset: member.offset, of: member.of };
@@ -222,7 +228,7 @@ impl Layouts {
             let choice = Choice { discriminant: variants.discriminant, variants: list };
             return Some(Shape::Enum(Arc::new(choice)));
         }
-        let mut futures = Vec::new();
+        let (mut futures, mut resources) = (Vec::new(), Vec::new());
         let (mut has_others, mut is_all, mut elsewhere) = (false, true, false);
         for member in &found.members {
             match self.lead(member.of, 0) {
@@ -231,16 +237,37 @@ impl Layouts {
                     is_all = false;
                     elsewhere |= self.is_elsewhere(member.of);
                 }
-                Lead::Resource | Lead::Hidden => has_others = true,
-                Lead::Leaf | Lead::Deep => futures.push(Place { offset: member.offset, of: member.of }),
+                lead => {
+                    let place = Place { offset: member.offset, of: member.of };
+                    let of_lead = if lead >= Lead::Leaf { &mut futures } else { &mut resources };
+                    of_lead.push(place);
+                    has_others |= lead < Lead::Leaf;
+                }
             }
         }
         // Never a guess among several: each is shown.
-        match futures.as_slice() {
-            [inside] if !has_others => Some(Shape::One { inside: *inside, is_all }),
-            [] => Some(Shape::Unknown { has_futures: has_others || elsewhere }),
+        match (futures.as_slice(), resources.as_slice()) {
+            ([inside], []) => Some(Shape::One { inside: *inside, is_all }),
+            ([], [only]) if self.receives(only.of, 0) => {
+                Some(Shape::Several(Arc::new(Several::by_hand(resources))))
+            }
+            ([], _) => Some(Shape::Unknown { has_futures: has_others || elsewhere }),
             _ => Some(Shape::Several(Arc::new(Several::by_hand(futures)))),
         }
+    }
+
+    /// Whether a type that has no future has the receiver of a channel, and nothing else that it could wait for.
+    pub(super) fn receives(&mut self, of: TypeId, depth: usize) -> bool {
+        depth < MAX_WRAPPED
+            && match self.shape(of) {
+                Shape::Leaf(LeafKind::Receiver) => true,
+                Shape::Pointer(to) => self.receives(to, depth + 1),
+                Shape::Several(several) => match several.futures.as_slice() {
+                    [only] => !several.is_all && self.receives(only.of, depth + 1),
+                    _ => false,
+                },
+                _ => false,
+            }
     }
 
     fn state_machine(&mut self, id: TypeId, found: &Type) -> Option<StateMachine> {

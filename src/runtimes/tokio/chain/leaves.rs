@@ -24,6 +24,8 @@ pub(super) enum LeafKind {
     Broadcast,
     /// The receiver of a channel.
     Mpsc,
+    /// The receiver itself, which code written by hand polls.
+    Receiver,
     /// A channel of another library, to receive.
     Receive,
     /// The same, to send.
@@ -233,6 +235,11 @@ pub(super) fn is_joined(name: &str) -> bool {
     number.is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
+/// Whether a type is the receiver of one of Tokio's channels, which can be polled itself.
+pub(super) fn is_receiver(base: &str) -> bool {
+    matches!(base, "tokio::sync::mpsc::bounded::Receiver" | "tokio::sync::mpsc::unbounded::UnboundedReceiver")
+}
+
 /// Whether a type can be waited for, though it is no future.
 pub(super) fn is_resource(base: &str) -> bool {
     RESOURCES.contains(&base)
@@ -332,7 +339,9 @@ pub(super) fn words<'n>(kind: LeafKind, around: impl Iterator<Item = &'n str>) -
         LeafKind::Notified => words("notify", WaitClass::Cond, Some((WaitOp::Wait, ObjectKind::Cond))),
         LeafKind::Join => words("task join", WaitClass::Join, Some((WaitOp::Wait, ObjectKind::Task))),
         LeafKind::Broadcast => words("broadcast receive", WaitClass::Receive, channel(WaitOp::Receive)),
-        LeafKind::Mpsc => words("mpsc receive", WaitClass::Receive, channel(WaitOp::Receive)),
+        LeafKind::Mpsc | LeafKind::Receiver => {
+            words("mpsc receive", WaitClass::Receive, channel(WaitOp::Receive))
+        }
         LeafKind::Receive => words("channel receive", WaitClass::Receive, None),
         LeafKind::Send => words("channel send", WaitClass::Send, None),
         LeafKind::Signal => words("signal", WaitClass::Other, None),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::details::Details;
 use super::held::{self, Held};
 use super::layout::{Alternative, Layouts, Shape, StateKind, StateMachine};
-use super::leaves;
+use super::leaves::{self, LeafKind};
 use super::values::{Value, Values};
 use super::window::Window;
 use super::word::Word;
@@ -196,6 +196,9 @@ impl<'w, 'm> Walk<'w, 'm> {
                     let words = leaves::words(kind, around);
                     let around = library.filter_map(Awaiting::data).collect();
                     let mut details = Details { values: Values { layouts, window: self.window }, around };
+                    if kind == LeafKind::Receiver && !details.is_awaited(Value { of, at }) {
+                        return self.unknown(of, true);
+                    }
                     return End::Leaf(details.leaf(kind, words, of, at));
                 }
                 Shape::Unknown { has_futures } => return self.unknown(of, has_futures),
