@@ -74,7 +74,7 @@ impl Layouts {
             }
         }
         let known = match (futures.as_slice(), resources.as_slice()) {
-            ([], [only]) if self.receives(only.of, 0) => resources,
+            ([], [only]) if self.receives(only.of) => resources,
             ([], _) => return Some(Shape::Unknown { has_futures: true }),
             _ => futures,
         };

@@ -15,8 +15,8 @@ use crate::symbols::types::{Type, TypeId, TypeKind, Types, Variant};
 /// Types whose shape is remembered.
 const MAX_KNOWN: usize = 1 << 16;
 
-/// Types that a receiver is looked for in, one in another.
-const MAX_WRAPPED: usize = 8;
+/// Types that a receiver is looked for in, one in another, through pointers, too.
+const MAX_WITHIN: usize = 8;
 
 /// What a type is for an await chain.
 #[derive(Debug, Clone)]
@@ -130,11 +130,13 @@ pub(super) struct Layouts {
     pub(super) types: Types,
     shapes: FxHashMap<TypeId, Shape>,
     pub(super) leads: FxHashMap<TypeId, Lead>,
+    /// How many types, one in another, a receiver is being looked for in.
+    within: usize,
 }
 
 impl Layouts {
     pub(super) fn new(types: Types) -> Layouts {
-        Layouts { types, shapes: FxHashMap::default(), leads: FxHashMap::default() }
+        Layouts { types, shapes: FxHashMap::default(), leads: FxHashMap::default(), within: 0 }
     }
 
     /// What a type is for an await chain.
@@ -248,7 +250,7 @@ impl Layouts {
         // Never a guess among several: each is shown.
         match (futures.as_slice(), resources.as_slice()) {
             ([inside], []) => Some(Shape::One { inside: *inside, is_all }),
-            ([], [only]) if self.receives(only.of, 0) => {
+            ([], [only]) if self.receives(only.of) => {
                 Some(Shape::Several(Arc::new(Several::by_hand(resources))))
             }
             ([], _) => Some(Shape::Unknown { has_futures: has_others || elsewhere }),
@@ -257,17 +259,22 @@ impl Layouts {
     }
 
     /// Whether a type that has no future has the receiver of a channel, and nothing else that it could wait for.
-    pub(super) fn receives(&mut self, of: TypeId, depth: usize) -> bool {
-        depth < MAX_WRAPPED
-            && match self.shape(of) {
-                Shape::Leaf(LeafKind::Receiver) => true,
-                Shape::Pointer(to) => self.receives(to, depth + 1),
-                Shape::Several(several) => match several.futures.as_slice() {
-                    [only] => !several.is_all && self.receives(only.of, depth + 1),
-                    _ => false,
-                },
+    pub(super) fn receives(&mut self, of: TypeId) -> bool {
+        if self.within >= MAX_WITHIN {
+            return false;
+        }
+        self.within += 1;
+        let found = match self.shape(of) {
+            Shape::Leaf(LeafKind::Receiver) => true,
+            Shape::Pointer(to) => self.receives(to),
+            Shape::Several(several) => match several.futures.as_slice() {
+                [only] => !several.is_all && self.receives(only.of),
                 _ => false,
-            }
+            },
+            _ => false,
+        };
+        self.within -= 1;
+        found
     }
 
     fn state_machine(&mut self, id: TypeId, found: &Type) -> Option<StateMachine> {
