@@ -1,7 +1,7 @@
 //! What a leaf waits for in detail: the object, its state, the time.
 
 use super::leaves::{LeafKind, Words};
-use super::values::{Value, Values};
+use super::values::{self, Value, Values};
 use super::word::Word;
 use super::{ChannelWords, HandleWords, Leaf, Wanted};
 use crate::snapshot::{ObjectKind, WaitClass};
@@ -126,6 +126,16 @@ impl Details<'_, '_> {
             LeafKind::Readiness | LeafKind::Read | LeafKind::Write => Some(self.descriptor(own)?.into()),
             _ => None,
         }
+    }
+
+    /// Whether a timer is not set: it was never polled, and wakes nobody. Source: `src/time/sleep.rs` of tokio 1.54 (`timer`),
+    /// `src/runtime/time/entry.rs` of 1.28 to 1.47 (`registered`).
+    pub(super) fn is_not_set(&mut self, timer: Value) -> bool {
+        if let Some(inner) = values::direct(&mut self.values, timer, "timer") {
+            return matches!(values::optional(&mut self.values, inner), Some(None));
+        }
+        let registered = self.values.only_member(timer, "registered");
+        registered.is_some_and(|registered| self.values.window.number(registered.at, 1) == Some(0))
     }
 
     /// Whether a channel has a waker for its receiver: it was polled, and nothing came since.

@@ -171,6 +171,10 @@ const BODY: &str = "hyper::body::incoming::Incoming";
 pub(super) const HTTP: &str = "hyper::proto::h1::dispatch::Dispatcher";
 /// A future and the time that ends waiting for it.
 pub(super) const TIMEOUT: &str = "timeout";
+/// A future that is dropped when it has ended.
+pub(super) const FUSE: &str = "futures_util::future::future::fuse::Fuse";
+/// What is around most pointers to futures, and adds nothing.
+pub(super) const PIN: &str = "core::pin::Pin";
 /// The word for futures that code written by hand holds. Which of them it polls, and whether it waits for one or for all, is
 /// not known.
 pub(super) const BY_HAND: &str = "polled by hand";

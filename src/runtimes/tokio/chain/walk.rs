@@ -125,6 +125,8 @@ impl<'w, 'm> Walk<'w, 'm> {
         frames: &mut Vec<Awaiting>,
         limits: &mut Vec<Wanted>,
     ) -> End {
+        // The struct around the future, if that is in one.
+        let mut around = None;
         loop {
             self.steps += 1;
             if self.steps > MAX_STEPS || frames.len() >= MAX_LOCATIONS {
@@ -138,6 +140,9 @@ impl<'w, 'm> Walk<'w, 'm> {
                 Shape::Dyn { data, vtable } => self.dynamic(at, data, vtable),
                 Shape::One { inside, is_all } => {
                     self.may_wait_elsewhere |= !is_all;
+                    if layouts.types.get(of).is_some_and(|found| names::base(&found.name) != leaves::PIN) {
+                        around = Some(of);
+                    }
                     Ok((inside.of, at.wrapping_add(inside.offset)))
                 }
                 Shape::Enum(choice) => {
@@ -159,8 +164,10 @@ impl<'w, 'm> Walk<'w, 'm> {
                             Ok((place.of, at.wrapping_add(place.offset)))
                         }
                         Some(option) if matches!(option.name.as_str(), "Done" | "Gone") => return End::Done,
-                        // Of futures that are polled together, the one that was here.
-                        Some(option) if option.name == "None" && depth > 0 && is_option(layouts, of) => {
+                        // It was here, or it is a `Fuse` that has ended. What else has none may wait for anything.
+                        Some(option)
+                            if option.name == "None" && depth > 0 && is_gone(layouts, around, of) =>
+                        {
                             return End::Done;
                         }
                         Some(option) => return self.unknown(of, option.has_others),
@@ -196,8 +203,12 @@ impl<'w, 'm> Walk<'w, 'm> {
                     let words = leaves::words(kind, around);
                     let around = library.filter_map(Awaiting::data).collect();
                     let mut details = Details { values: Values { layouts, window: self.window }, around };
+                    // Code written by hand may have what it does not poll.
                     if kind == LeafKind::Receiver && !details.is_awaited(Value { of, at }) {
                         return self.unknown(of, true);
+                    }
+                    if kind == LeafKind::Sleep && details.is_not_set(Value { of, at }) {
+                        return End::Leaf(leaf("not started", WaitClass::Other));
                     }
                     return End::Leaf(details.leaf(kind, words, of, at));
                 }
@@ -285,8 +296,10 @@ impl<'w, 'm> Walk<'w, 'm> {
     }
 }
 
-fn is_option(layouts: &mut Layouts, of: TypeId) -> bool {
-    layouts.types.get(of).is_some_and(|found| names::base(&found.name) == "core::option::Option")
+/// Whether the future is gone that an enum without one had, by the struct around the enum.
+fn is_gone(layouts: &mut Layouts, around: Option<TypeId>, of: TypeId) -> bool {
+    let mut is = |of, base| layouts.types.get(of).is_some_and(|found| names::base(&found.name) == base);
+    is(of, "core::option::Option") && around.is_none_or(|around| is(around, leaves::FUSE))
 }
 
 fn leaf(reason: &str, class: WaitClass) -> Leaf {
