@@ -178,9 +178,11 @@ impl App {
                 Err(RecvTimeoutError::Timeout) => None,
                 Err(RecvTimeoutError::Disconnected) => return Ok(None),
             };
+            let mut shows = happened.is_none();
             // Everything that has already arrived is drawn at once.
             for _ in 0..INBOX * 4 {
                 let Some(one) = happened else { break };
+                shows |= self.shows(&one);
                 if matches!(one, Happened::Event(Event::Picture(_))) {
                     last_picture = Instant::now();
                 }
@@ -192,8 +194,16 @@ impl App {
                 happened = self.inbox.try_recv().ok();
             }
             update(&mut self.state, Event::Quiet(last_picture.elapsed()));
-            self.draw()?;
+            if shows {
+                self.draw()?;
+            }
         }
+    }
+
+    /// Whether it shows at once. A reading does only when its tables are worked out, which follows.
+    fn shows(&self, happened: &Happened) -> bool {
+        let follows = matches!(happened, Happened::Event(Event::Picture(_) | Event::Source(Source::Live)));
+        !follows || self.state.frozen
     }
 
     fn take(&mut self, happened: Happened) -> io::Result<Option<End>> {
