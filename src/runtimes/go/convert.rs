@@ -21,12 +21,16 @@ use tasks::Tasks;
 
 use super::ancestors;
 use super::chunk::Chunk;
-use super::last::{LastReading, Piece};
+use super::goroutine::Goroutine;
+use super::known::{Known, News, Place};
+use super::last::LastReading;
+use super::piece::Piece;
 use super::proof::Since;
 use super::read::{Again, Reader};
 use super::running::{self, Running, Stops};
 use super::stacks::StackCache;
 use super::unwind::Unwinder;
+use super::waits::RawWait;
 use super::{Go, GoError, list};
 use crate::process::{Target, TargetError};
 use crate::runtimes::{Pause, ReadOptions};
@@ -49,11 +53,12 @@ pub(super) fn read(
     let goroutines = last.len();
     tracing::debug!("there are {goroutines} goroutine structs");
 
-    let LastReading { pieces, stacks: found, run_count, labels, count_fails, objects, .. } = &mut last;
+    let LastReading { pieces, known, stacks: found, run_count, labels, count_fails, objects, .. } = &mut last;
     // Before anything is read: what happens from now on counts for the next reading.
     let before = std::mem::replace(run_count, go.run_count.and_then(|count| count.read(target)));
     let again = Again {
-        reasons: &go.reasons,
+        judge: &go.judge,
+        known: &*known,
         since: Since::new(go.run_count, before),
         counts: before.is_some() && count_fails.may_try(),
         keep: options.repeated,
@@ -64,24 +69,34 @@ pub(super) fn read(
         Reader::new(target, &go.offsets, unwinder, StackCache::new(found), still)
     };
     let mut draft = Draft::new(go, target, options, into);
-    let mut tasks = Tasks::new(runtime, std::mem::take(labels), &mut draft, into);
+    let tasks = Tasks::new(runtime, std::mem::take(labels), &mut draft, into);
     tasks.into.reserve_tasks(goroutines);
     tasks.into.reserve_objects(*objects);
+    let is_first = known.is_empty();
+    let keep = options.repeated || !is_first;
+    let mut inbox = Inbox { tasks, known, news: known.no_news(), is_first, keep, running: Vec::new() };
     let threads = options.threads.get();
-    let mut running =
-        read_parked(&mut *pieces, threads, &reader, &mut tasks, |r, piece| r.piece(piece, &again))?;
-    let open = pieces.iter_mut().filter(|piece| !piece.open.is_empty());
-    running.append(&mut read_parked(open, threads, &reader, &mut tasks, |r, piece| r.open(piece, &again))?);
-    let unchanged = tasks.unchanged;
-    tracing::debug!(unchanged, "parked goroutines are read; {} are running or have just run", running.len());
-    read_running(running, options, &mut reader(), &mut tasks)?;
+    read_parked((0..).zip(&mut *pieces), threads, &reader, &mut inbox, |r, piece| r.piece(piece, &again))?;
+    let open = (0..).zip(&mut *pieces).filter(|(_, piece)| !piece.open.is_empty());
+    read_parked(open, threads, &reader, &mut inbox, |r, piece| r.open(piece, &again))?;
+    tracing::debug!("parked goroutines are read; {} are running or have just run", inbox.running.len());
+    read_running(options, &mut reader(), &mut inbox)?;
+    count_fails.note(again.since.has_failed());
+    let Inbox { mut tasks, news, .. } = inbox;
+    if keep {
+        known.advance(news, pieces, &go.judge, |goroutine, waits| {
+            if !is_first {
+                tasks.goroutine(goroutine, waits);
+            }
+        });
+    }
     *objects = tasks.into.objects().len();
+    let unchanged = tasks.unchanged;
     if options.repeated {
         *labels = tasks.into_labels();
     }
     let stopped = into.header.reading.threads_stopped;
-    tracing::debug!("running goroutines are read; {stopped} threads were stopped for this, one at a time");
-    count_fails.note(again.since.has_failed());
+    tracing::debug!(unchanged, "goroutines are read; {stopped} threads were stopped for this, one at a time");
 
     draft.stacks = last.stacks.list();
     helpers::run(&mut draft, into);
@@ -106,20 +121,67 @@ fn take(go: &Go, max_depth: usize) -> LastReading {
     last.filter(|last| last.max_depth == max_depth).unwrap_or_else(|| LastReading::none(max_depth))
 }
 
-/// Reads all goroutines of these pieces that do not run, on several threads; returns the addresses of the running
-/// ones.
+/// Takes what is read of goroutines. In a first reading they become tasks at once; when goroutines are read again, most have
+/// not run, and all become tasks at the end, in their order.
+struct Inbox<'k, 'd, 'a> {
+    tasks: Tasks<'d, 'a>,
+    known: &'k Known,
+    news: News,
+    is_first: bool,
+    /// The news are needed: at the end, or for the next reading.
+    keep: bool,
+    /// Addresses of running goroutines.
+    running: Vec<u64>,
+}
+
+impl Inbox<'_, '_, '_> {
+    /// Takes one goroutine and what it waits for. `place`: where the next reading finds it.
+    fn goroutine(&mut self, goroutine: &Goroutine, waits: &[RawWait], place: Option<Place>) {
+        if self.is_first {
+            self.tasks.goroutine(goroutine, waits);
+        } else {
+            self.tasks.meet(goroutine);
+        }
+        if self.keep {
+            self.news.fresh(goroutine, waits, place);
+        }
+    }
+
+    /// Takes goroutines that were read together: those of a piece, with its number, or some.
+    fn chunk(&mut self, mut chunk: Chunk, of: Option<(u32, &Piece)>) {
+        self.tasks.count(&chunk);
+        self.running.append(&mut chunk.running);
+        self.news.channels(chunk.channels);
+        for same in &chunk.same {
+            // Labels that were known before the last reading need not be read.
+            if !same.settled {
+                self.tasks.meet_labels(self.known.labels(same.row));
+            }
+            self.news.same(same);
+        }
+        // Most come in the order of their addresses.
+        let mut next = 0;
+        for goroutine in &chunk.goroutines {
+            let at = of.and_then(|(_, piece)| piece.position(goroutine.raw.address, next));
+            next = at.map_or(next, |at| at + 1);
+            let place = of.zip(at).map(|((piece, _), at)| (piece, at as u32));
+            self.goroutine(goroutine, goroutine.waits.slice(&chunk.waits), place);
+        }
+    }
+}
+
+/// Reads all goroutines of these pieces that do not run, on several threads.
 fn read_parked<'a, 'p>(
-    pieces: impl IntoIterator<Item = &'p mut Piece, IntoIter: Send>,
+    pieces: impl IntoIterator<Item = (u32, &'p mut Piece), IntoIter: Send>,
     threads: usize,
     reader: &(impl Fn() -> Reader<'a> + Sync),
-    tasks: &mut Tasks<'_, '_>,
+    inbox: &mut Inbox<'_, '_, '_>,
     read: impl Fn(&mut Reader<'a>, &mut Piece) -> Result<Chunk, TargetError> + Sync,
-) -> Result<Vec<u64>, GoError> {
+) -> Result<(), GoError> {
     let pieces = Mutex::new(pieces.into_iter());
     let next = || pieces.lock().unwrap_or_else(PoisonError::into_inner).next();
-    let mut running = Vec::new();
     std::thread::scope(|scope| {
-        let (sender, receiver) = mpsc::sync_channel::<(Result<Chunk, TargetError>, &Piece)>(2 * threads);
+        let (sender, receiver) = mpsc::sync_channel::<(Result<Chunk, TargetError>, u32, &Piece)>(2 * threads);
         for _ in 0..threads {
             // The last ones may find that all is taken.
             let Some(first) = next() else { break };
@@ -127,10 +189,10 @@ fn read_parked<'a, 'p>(
             scope.spawn(move || {
                 let mut reader = reader();
                 let mut piece = Some(first);
-                while let Some(some) = piece {
+                while let Some((number, some)) = piece {
                     let chunk = read(&mut reader, some);
                     // After an error elsewhere the receiver is gone.
-                    if sender.send((chunk, some)).is_err() {
+                    if sender.send((chunk, number, some)).is_err() {
                         break;
                     }
                     piece = next();
@@ -139,56 +201,53 @@ fn read_parked<'a, 'p>(
             });
         }
         drop(sender);
-        for (chunk, piece) in receiver {
-            let chunk = chunk?;
-            tasks.same(&chunk.same, piece);
-            tasks.chunk(chunk, &mut running);
+        for (chunk, number, piece) in receiver {
+            inbox.chunk(chunk?, Some((number, piece)));
         }
-        Ok(running)
+        Ok(())
     })
 }
 
 /// Reads running goroutines through their threads, and goroutines that turn out to be parked by now.
 fn read_running(
-    mut running: Vec<u64>,
     options: &ReadOptions,
     reader: &mut Reader<'_>,
-    tasks: &mut Tasks<'_, '_>,
+    inbox: &mut Inbox<'_, '_, '_>,
 ) -> Result<(), GoError> {
     let may_stop = options.pause != Pause::Nothing || reader.target.is_static();
     let mut stops = Stops::default();
     for round in 0..RUNNING_ROUNDS {
         let last = round + 1 == RUNNING_ROUNDS;
         let mut parked = Vec::new();
-        for address in std::mem::take(&mut running) {
+        for address in std::mem::take(&mut inbox.running) {
             match running::read(reader, address, may_stop && !last, &mut stops)? {
-                Running::Read(goroutine) => tasks.goroutine(&goroutine, &[]),
+                Running::Read(goroutine) => inbox.goroutine(&goroutine, &[], None),
                 Running::Moved => parked.push(address),
-                Running::Ended => tasks.into.header.reading.ended += 1,
+                Running::Ended => inbox.tasks.into.header.reading.ended += 1,
             }
         }
         if parked.is_empty() {
             break;
         }
         parked.sort_unstable();
-        tasks.into.header.reading.retried += parked.len() as u64;
+        inbox.tasks.into.header.reading.retried += parked.len() as u64;
         let chunk = reader.read(&parked)?;
-        tasks.chunk(chunk, &mut running);
+        inbox.chunk(chunk, None);
     }
     // It runs at every reading, but never while its thread is stopped, and may wait for a CPU just now.
-    for address in running {
+    for address in std::mem::take(&mut inbox.running) {
         match running::as_it_is(reader, address)? {
             Some(goroutine) => {
-                tasks.into.header.reading.torn += 1;
-                tasks.goroutine(&goroutine, &[]);
+                inbox.tasks.into.header.reading.torn += 1;
+                inbox.goroutine(&goroutine, &[], None);
             }
-            None => tasks.into.header.reading.ended += 1,
+            None => inbox.tasks.into.header.reading.ended += 1,
         }
     }
+    let header = &mut inbox.tasks.into.header;
     if let Some(problem) = &stops.refused {
-        let warning = format!("a running goroutine's stack was not read: {problem}");
-        tasks.into.header.warnings.push(warning);
+        header.warnings.push(format!("a running goroutine's stack was not read: {problem}"));
     }
-    stops.note(&mut tasks.into.header.reading);
+    stops.note(&mut header.reading);
     Ok(())
 }

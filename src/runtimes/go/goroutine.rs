@@ -28,7 +28,7 @@ pub(super) mod status {
 const MAX_STACK: u64 = 2 << 30;
 
 /// What is read of a goroutine's struct, at one moment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Raw {
     pub(super) address: u64,
     pub(super) goid: u64,
@@ -80,6 +80,33 @@ impl Raw {
         }
     }
 
+    /// A goroutine that waits, with the first wait reason.
+    #[cfg(test)]
+    pub(super) fn waiting(goid: u64, address: u64, stops: u8) -> Self {
+        Raw {
+            address,
+            goid,
+            status: status::WAITING,
+            stack_lo: 0x1000,
+            stack_hi: 0x2000,
+            m: 0,
+            sched_sp: 0x1800,
+            sched_pc: 0x10,
+            sched_bp: 0,
+            syscallsp: 0,
+            syscallpc: 0,
+            waitsince: 0,
+            waitreason: 1,
+            locked: false,
+            parent: 1,
+            gopc: 0x20,
+            startpc: 0x30,
+            waiting: 0,
+            labels: 0,
+            tracking_seq: stops,
+        }
+    }
+
     /// Reads one g. None where there is no memory.
     pub(super) fn read(
         memory: &dyn Memory,
@@ -99,8 +126,12 @@ impl Raw {
     /// The runtime counts in `trackingSeq` how often a goroutine stopped running, so a goroutine that ran and
     /// came back to the same place is noticed too. `waitsince` and `m` may change while it waits.
     pub(super) fn same_as(&self, later: &Raw) -> bool {
-        let ignoring = |raw: &Raw| Raw { waitsince: 0, m: 0, ..*raw };
-        ignoring(self) == ignoring(later)
+        self.in_place() == later.in_place()
+    }
+
+    /// What does not change as long as the goroutine stays in place.
+    pub(super) fn in_place(&self) -> Raw {
+        Raw { waitsince: 0, m: 0, ..*self }
     }
 
     /// It is all zeros: a hole in a core file, from a bad sector or a partial copy. The runtime lists no
@@ -109,9 +140,11 @@ impl Raw {
         self.status == status::IDLE && self.goid == 0 && self.stack_hi == 0
     }
 
-    /// It has not begun, has ended, or is not in use.
+    /// It has not begun, has ended, or is not in use. A goroutine is runnable for a moment before it gets its id
+    /// (`proc.go`, `newproc1`, Go 1.19 to 1.27).
     pub(super) fn is_over(&self) -> bool {
-        matches!(self.status, status::IDLE | status::DEAD | status::DEAD_EXTRA)
+        let has_no_id = self.status == status::RUNNABLE && self.goid == 0;
+        has_no_id || matches!(self.status, status::IDLE | status::DEAD | status::DEAD_EXTRA)
     }
 
     /// Where its stack begins if it does not run: (pc, sp, frame pointer).
@@ -187,5 +220,19 @@ impl Goroutine {
             unchanged: false,
             settled: false,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_goroutine_without_an_id_has_not_begun() {
+        let raw = Raw::waiting(7, 0x1000, 0);
+        assert!(!Raw { status: status::RUNNABLE, ..raw }.is_over());
+        assert!(Raw { status: status::RUNNABLE, goid: 0, ..raw }.is_over());
+        assert!(!Raw { goid: 0, ..raw }.is_over(), "a hole in a core file");
+        assert!(Raw { status: status::DEAD, ..raw }.is_over());
     }
 }

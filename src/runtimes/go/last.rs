@@ -1,14 +1,13 @@
-//! What one reading keeps for the next one: the list of goroutines, and for those that wait what was read of them.
+//! What one reading keeps for the next one: the list of goroutines, what tells whether they have run, and what was read of
+//! them.
 //!
-//! It takes some 200 bytes for each goroutine, and the distinct stacks.
+//! It takes some 250 bytes for each goroutine, and the distinct stacks.
 
-use super::chunk::{CHUNK, Chunk};
-use super::goroutine::{Goroutine, Raw};
+use super::chunk::CHUNK;
+use super::known::Known;
 use super::labels::KnownLabels;
-use super::proof::{self, Reasons};
-use super::stacks::{StackNumber, Stacks};
-use super::waits::RawWait;
-use crate::snapshot::{Span, StackStatus};
+use super::piece::Piece;
+use super::stacks::Stacks;
 
 /// What one reading keeps for the next one.
 #[derive(Debug, Default)]
@@ -17,7 +16,9 @@ pub(super) struct LastReading {
     listed: Vec<u64>,
     /// The goroutines, in pieces that are read together.
     pub(super) pieces: Vec<Piece>,
-    /// The stacks that the numbers of the pieces refer to.
+    /// What was read of them.
+    pub(super) known: Known,
+    /// The stacks that their numbers refer to.
     pub(super) stacks: Stacks,
     /// How many stacks there were, and how many addresses in them, when unused ones were last removed.
     compacted: (usize, usize),
@@ -59,121 +60,6 @@ impl Fails {
             self.left -= 1;
         } else {
             self.before = 0;
-        }
-    }
-}
-
-/// Goroutines that are read together, in the order of their addresses.
-#[derive(Debug, Default)]
-pub(super) struct Piece {
-    pub(super) addresses: Vec<u64>,
-    /// For each address what is known from the last reading.
-    pub(super) rows: Vec<Option<Row>>,
-    /// What the goroutines wait for. Rows may be left over from goroutines that have run since.
-    pub(super) waits: Vec<RawWait>,
-    /// At this many waits the left-over ones are removed.
-    many_waits: usize,
-    /// Goroutines that look the same, until that is proved or not.
-    pub(super) open: Vec<Open>,
-}
-
-/// A goroutine that looks the same.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Open {
-    /// Its position in the piece.
-    pub(super) at: u32,
-    /// What its `waitsince` is now.
-    pub(super) since: i64,
-}
-
-/// A goroutine that waited, and what its stack and its sudogs said.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Row {
-    pub(super) raw: Raw,
-    stack: StackNumber,
-    stack_status: StackStatus,
-    /// Range in the waits of the piece.
-    pub(super) waits: Span,
-    /// It had not run since the reading before.
-    unchanged: bool,
-    /// Nor had it between that reading and the one before.
-    settled: bool,
-}
-
-impl Row {
-    /// None if the goroutine has to be read anew each time.
-    pub(super) fn of(goroutine: &Goroutine, reasons: &Reasons) -> Option<Self> {
-        let whole = matches!(
-            goroutine.stack_status,
-            StackStatus::Complete | StackStatus::Truncated | StackStatus::Broken
-        );
-        proof::covers(&goroutine.raw, reasons).then_some(())?;
-        Some(Row {
-            raw: goroutine.raw,
-            stack: goroutine.stack.filter(|_| whole)?,
-            stack_status: goroutine.stack_status,
-            waits: goroutine.waits,
-            unchanged: false,
-            settled: false,
-        })
-    }
-
-    /// It has not run since the last reading. `since`: what its `waitsince` is now.
-    pub(super) fn stays(&mut self, since: i64) {
-        // Rows of many readings stay as they are: memory that is not written need not be written back.
-        if self.raw.waitsince != since {
-            self.raw.waitsince = since;
-        }
-        if !self.settled {
-            self.settled = std::mem::replace(&mut self.unchanged, true);
-        }
-    }
-
-    /// The goroutine, which has not run.
-    pub(super) fn goroutine(&self) -> Goroutine {
-        Goroutine {
-            stack: Some(self.stack),
-            waits: self.waits,
-            unchanged: self.unchanged,
-            settled: self.settled,
-            ..Goroutine::without_stack(self.raw, self.stack_status)
-        }
-    }
-}
-
-impl Piece {
-    fn new(addresses: &[u64]) -> Self {
-        Piece { addresses: addresses.to_vec(), ..Piece::default() }
-    }
-
-    /// The rows of the goroutines at these positions.
-    pub(super) fn rows<'p>(&'p self, at: &'p [u32]) -> impl Iterator<Item = &'p Row> {
-        at.iter().filter_map(|at| self.rows.get(*at as usize)?.as_ref())
-    }
-
-    /// Keeps what was read of goroutines that have run, for the next reading.
-    pub(super) fn keep(&mut self, chunk: &Chunk, reasons: &Reasons) {
-        let mut next = 0;
-        for goroutine in &chunk.goroutines {
-            let address = goroutine.raw.address;
-            // Most come in the order of their addresses.
-            let at = match self.addresses.get(next) {
-                Some(same) if *same == address => Some(next),
-                _ => self.addresses.binary_search(&address).ok(),
-            };
-            let Some((at, row)) = at.and_then(|at| Some((at, self.rows.get_mut(at)?))) else { continue };
-            next = at + 1;
-            *row = Row::of(goroutine, reasons).map(|row| {
-                let waits = goroutine.waits.slice(&chunk.waits).iter().copied();
-                Row { waits: Span::append(&mut self.waits, waits), ..row }
-            });
-        }
-        if self.waits.len() > self.many_waits {
-            let all = std::mem::take(&mut self.waits);
-            for row in self.rows.iter_mut().flatten() {
-                row.waits = Span::append(&mut self.waits, row.waits.slice(&all).iter().copied());
-            }
-            self.many_waits = 2 * self.waits.len() + CHUNK;
         }
     }
 }
@@ -234,17 +120,9 @@ impl LastReading {
             return;
         }
         let mut used = vec![false; stacks];
-        for row in self.pieces.iter().flat_map(|piece| &piece.rows).flatten() {
-            if let Some(used) = used.get_mut(row.stack as usize) {
-                *used = true;
-            }
-        }
+        self.known.mark_stacks(&mut used);
         let numbers = self.stacks.keep(&used);
-        for row in self.pieces.iter_mut().flat_map(|piece| &mut piece.rows) {
-            *row = row.and_then(|row| {
-                Some(Row { stack: numbers.get(row.stack as usize).copied().flatten()?, ..row })
-            });
-        }
+        self.known.renumber_stacks(&numbers);
         self.compacted = self.stacks.size();
     }
 }

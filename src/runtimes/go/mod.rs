@@ -27,6 +27,7 @@ mod globals;
 mod goroutine;
 mod heap;
 mod holders;
+mod known;
 mod labels;
 mod last;
 pub mod layout;
@@ -37,6 +38,7 @@ mod mark;
 mod module;
 mod names;
 mod offsets;
+mod piece;
 mod proof;
 mod read;
 mod resolve;
@@ -90,8 +92,8 @@ pub(super) struct Go {
     wait_reasons: Vec<String>,
     /// What was found out about code and goroutines that hold locks, for the next reading.
     holders: Mutex<holders::Remembered>,
-    /// Wait reasons that a goroutine cannot leave unnoticed.
-    reasons: proof::Reasons,
+    /// Tells whether goroutines have run between two readings.
+    judge: proof::Judge,
     /// Where the runtime counts goroutines that run.
     run_count: Option<proof::RunCount>,
     /// What the last reading kept for the next one.
@@ -191,7 +193,7 @@ impl Go {
             tracing::debug!("the runtime's variables are found: {fact}");
         }
         let wait_reasons = globals.wait_reasons.map(|at| names::wait_reasons(target, at)).unwrap_or_default();
-        let reasons = proof::Reasons::new(&wait_reasons);
+        let judge = proof::Judge::new(&wait_reasons);
         let run_count = offsets.g_tracking_seq.and_then(|_| proof::RunCount::find(&layouts, globals.sched));
         Ok(Go {
             modules: vec![module],
@@ -204,7 +206,7 @@ impl Go {
             contexts: OnceLock::new(),
             wait_reasons,
             holders: Mutex::default(),
-            reasons,
+            judge,
             run_count,
             last: Mutex::default(),
         })

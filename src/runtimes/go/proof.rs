@@ -16,7 +16,10 @@
 //! stopped in the middle of their code ("preempted"), and those that wait while their thread works for them (`g.m` is set).
 //! From Go 1.26 on, system calls are not counted. All of these are always read anew.
 
+use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use hashbrown::DefaultHashBuilder;
 
 use super::goroutine::{Raw, status};
 use super::layout::Layouts;
@@ -66,27 +69,30 @@ pub(super) enum Verdict {
     Changed,
 }
 
-/// Is there a proof that covers this goroutine?
-pub(super) fn covers(raw: &Raw, reasons: &Reasons) -> bool {
-    matches!(raw.status, status::WAITING | status::LEAKED) && raw.m == 0 && reasons.stay(raw.waitreason)
+/// What is kept of a goroutine's struct to tell later whether the goroutine has run.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Look {
+    goid: u64,
+    /// Equal for structs of a goroutine that stayed in place.
+    print: u64,
+    /// Its `waitsince`.
+    since: i64,
+    stops: u8,
 }
 
-/// Compares a struct, of a goroutine that a proof covers, with a later look at the same struct.
-pub(super) fn judge(before: &Raw, later: &Raw, reasons: &Reasons) -> Verdict {
-    if !covers(later, reasons) || !before.same_as(later) {
-        return Verdict::Changed;
+impl Look {
+    /// At least this much was added to the runtime's count by the goroutine from this look at its struct to a later one.
+    pub(super) fn added_to_count(&self, later: &Raw) -> u64 {
+        if later.goid != self.goid { 0 } else { counted(self.stops, later.stops()) }
     }
-    match before.waitsince {
-        0 => Verdict::LooksSame,
-        since if since == later.waitsince => Verdict::Same,
-        // A time that was there and is gone, or another one: it has run.
-        _ => Verdict::Changed,
-    }
-}
 
-/// At least this much was added to the runtime's count by a goroutine from one look at its struct to a later one.
-pub(super) fn added_to_count(before: &Raw, later: &Raw) -> u64 {
-    if later.goid != before.goid { 0 } else { counted(before.stops(), later.stops()) }
+    /// It has been proved that the goroutine has not run. `since`: what its `waitsince` is now.
+    pub(super) fn stays(&mut self, since: i64) {
+        // Most stay as they are: memory that is not written need not be written back.
+        if self.since != since {
+            self.since = since;
+        }
+    }
 }
 
 /// How many of the stops that led from one value of the counter to another were multiples of eight, each shifted by one:
@@ -97,24 +103,56 @@ fn counted(from: u8, to: u8) -> u64 {
     last.div_ceil(8) - first.div_ceil(8)
 }
 
-/// Which wait reasons a goroutine cannot leave without the scheduler.
+/// Compares goroutines' structs with what earlier looks at them kept.
 #[derive(Debug)]
-pub(super) struct Reasons {
+pub(super) struct Judge {
+    /// The wait reasons that a goroutine cannot leave without the scheduler.
     stay: [bool; 256],
+    /// With a seed that the target does not know, so that it cannot make structs that differ and have equal prints.
+    prints: DefaultHashBuilder,
 }
 
-impl Reasons {
-    /// `texts` of the wait reasons, by number. Without them no reason is known.
+impl Judge {
+    /// `texts` of the wait reasons, by number. Without them no goroutine is covered by a proof.
     pub(super) fn new(texts: &[String]) -> Self {
         let mut stay = [false; 256];
         for (stay, text) in stay.iter_mut().zip(texts).skip(1) {
             *stay = !matches!(text.as_str(), "coroutine" | "preempted");
         }
-        Reasons { stay }
+        Judge { stay, prints: DefaultHashBuilder::default() }
     }
 
-    fn stay(&self, reason: u8) -> bool {
-        self.stay.get(usize::from(reason)).copied().unwrap_or(false)
+    /// Is there a proof that covers this goroutine?
+    fn covers(&self, raw: &Raw) -> bool {
+        let stays = self.stay.get(usize::from(raw.waitreason)).copied().unwrap_or(false);
+        matches!(raw.status, status::WAITING | status::LEAKED) && raw.m == 0 && stays
+    }
+
+    fn print(&self, raw: &Raw) -> u64 {
+        self.prints.hash_one(raw.in_place())
+    }
+
+    /// What is to be kept of a struct. None if no proof covers the goroutine.
+    pub(super) fn look(&self, raw: &Raw) -> Option<Look> {
+        self.covers(raw).then(|| Look {
+            goid: raw.goid,
+            print: self.print(raw),
+            since: raw.waitsince,
+            stops: raw.stops(),
+        })
+    }
+
+    /// Compares a struct with an earlier look at it.
+    pub(super) fn verdict(&self, before: &Look, later: &Raw) -> Verdict {
+        if !self.covers(later) || before.print != self.print(later) {
+            return Verdict::Changed;
+        }
+        match before.since {
+            0 => Verdict::LooksSame,
+            since if since == later.waitsince => Verdict::Same,
+            // A time that was there and is gone, or another one: it has run.
+            _ => Verdict::Changed,
+        }
     }
 }
 

@@ -33,7 +33,7 @@ impl RawWait {
     /// A channel that cannot change while a goroutine waits for it: a receiver waits only while the channel is open and
     /// empty, a sender while it is open and full. An operation on it that changes that wakes the goroutine first, or,
     /// when it is closed, as the next thing.
-    fn stays(&self) -> bool {
+    pub(super) fn stays(&self) -> bool {
         match self {
             RawWait::Channel { op, detail: Some(channel), .. } => match op {
                 WaitOp::Receive => !channel.closed && channel.len == 0,
@@ -46,33 +46,22 @@ impl RawWait {
     }
 }
 
-/// Reads the channels of goroutines that wait for them since the last reading. While the target runs, those are not read
-/// that cannot have changed. `still`: it does not run, and may have been stopped while it closes a channel.
-pub(super) fn again(
+/// Reads channels again: their numbers and addresses. Returns what is in them now.
+pub(super) fn channels_again(
     memory: &dyn Memory,
     offsets: &Offsets,
     buffers: &mut Buffers,
-    waits: &mut [RawWait],
-    still: bool,
-) -> Result<(), TargetError> {
-    let address = |wait: &RawWait| match *wait {
-        RawWait::Channel { address, .. } if still || !wait.stays() => Some(address),
-        _ => None,
+    wanted: &[(u32, u64)],
+) -> Result<Vec<(u32, Option<RawChannel>)>, TargetError> {
+    if wanted.is_empty() {
+        return Ok(Vec::new());
+    }
+    let channels = read_channels(memory, offsets, buffers, wanted.iter().map(|(_, address)| *address))?;
+    let now = |&(number, address): &(u32, u64)| {
+        let at = channels.binary_search_by_key(&address, |(address, _)| *address);
+        (number, at.ok().and_then(|at| channels[at].1).map(|(channel, _)| channel))
     };
-    let addresses: Vec<u64> = waits.iter().filter_map(address).collect();
-    if addresses.is_empty() {
-        return Ok(());
-    }
-    let channels = read_channels(memory, offsets, buffers, addresses.into_iter())?;
-    for wait in waits {
-        if address(wait).is_some()
-            && let RawWait::Channel { address, detail, .. } = wait
-        {
-            let at = channels.binary_search_by_key(address, |(address, _)| *address);
-            *detail = at.ok().and_then(|at| channels[at].1).map(|(channel, _)| channel);
-        }
-    }
-    Ok(())
+    Ok(wanted.iter().map(now).collect())
 }
 
 /// A channel at the moment of reading.

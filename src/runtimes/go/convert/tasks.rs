@@ -7,7 +7,6 @@ use crate::runtimes::go::channels::Channels;
 use crate::runtimes::go::chunk::Chunk;
 use crate::runtimes::go::goroutine::{Goroutine, Raw, status};
 use crate::runtimes::go::labels::{KnownLabels, LabelSets};
-use crate::runtimes::go::last::Piece;
 use crate::runtimes::go::links::Candidate;
 use crate::runtimes::go::names::{WaitReason, WaitReasons};
 use crate::runtimes::go::threads::Threads;
@@ -72,24 +71,24 @@ impl<'d, 'a> Tasks<'d, 'a> {
         self.labels.into_known()
     }
 
-    /// Adds goroutines that have not run, given by their positions in a piece.
-    pub(super) fn same(&mut self, same: &[u32], piece: &Piece) {
-        for row in piece.rows(same) {
-            self.goroutine(&row.goroutine(), row.waits.slice(&piece.waits));
-        }
+    /// Reads the labels of a goroutine: as long as it has them, they stay in memory.
+    pub(super) fn meet_labels(&mut self, labels: u64) {
+        self.labels.of(labels, &mut self.into.code);
     }
 
-    /// Adds what was read of goroutines that may have run. The addresses of running ones go to `running`.
-    pub(super) fn chunk(&mut self, mut chunk: Chunk, running: &mut Vec<u64>) {
-        running.append(&mut chunk.running);
+    /// Reads what a goroutine that was read just now has only now. It becomes a task later.
+    pub(super) fn meet(&mut self, goroutine: &Goroutine) {
+        self.meet_labels(goroutine.raw.labels);
+        self.thread(goroutine);
+    }
+
+    /// Counts what happened while goroutines were read.
+    pub(super) fn count(&mut self, chunk: &Chunk) {
         let reading = &mut self.into.header.reading;
         reading.retried += chunk.retried;
         reading.torn += chunk.torn;
         reading.ended += chunk.ended;
         reading.missing += chunk.missing;
-        for goroutine in &chunk.goroutines {
-            self.goroutine(goroutine, goroutine.waits.slice(&chunk.waits));
-        }
     }
 
     /// Adds one goroutine. `waits`: what it waits for, from its own struct.
