@@ -1,7 +1,7 @@
 //! What one reading keeps for the next one: the list of goroutines, what tells whether they have run, and what was read of
 //! them.
 //!
-//! It takes some 250 bytes for each goroutine, and the distinct stacks.
+//! It takes some 300 bytes for each goroutine, and the distinct stacks.
 
 use super::chunk::CHUNK;
 use super::known::Known;
