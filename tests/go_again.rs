@@ -127,7 +127,7 @@ fn check(version: &str, flavour: Flavour) {
             let before = anew(target);
             // A target that is not stopped is read in another way.
             let pause = if round % 2 == 0 { Pause::Everything } else { Pause::RunningThreads };
-            // The last one keeps nothing for another, and is whole all the same.
+            // Every fourth reading keeps nothing for another one, and is whole all the same.
             let repeated = round % 4 != 3;
             let again = readable.read(target, &ReadOptions { pause, repeated, ..options() }).unwrap();
             reused += UNCHANGED.load(Ordering::Relaxed);

@@ -38,6 +38,7 @@ use crate::snapshot::SnapshotBuilder;
 
 /// How often a goroutine may switch from running to parked and back while it is read.
 const RUNNING_ROUNDS: usize = 4;
+
 /// Reads every goroutine into the snapshot.
 pub(super) fn read(
     go: &Go,

@@ -125,12 +125,13 @@ impl Known {
             (found.len() > before).then_some(())
         };
         if still {
-            (0..).zip(seen.iter()).for_each(|(at, _)| _ = add(at));
+            // What is read of them now may move later.
+            *moving = (0..seen.len() as u32).collect();
         } else {
             moving.sort_unstable();
             moving.dedup();
-            moving.retain(|at| add(*at).is_some());
         }
+        moving.retain(|at| add(*at).is_some());
         found
     }
 

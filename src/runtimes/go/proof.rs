@@ -73,7 +73,7 @@ pub(super) enum Verdict {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Look {
     goid: u64,
-    /// Equal for structs of a goroutine that stayed in place.
+    /// A hash: equal for structs of a goroutine that stayed in place, and for others by chance, once in 2 to the 64 times.
     print: u64,
     /// Its `waitsince`.
     since: i64,
