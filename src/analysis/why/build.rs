@@ -107,10 +107,12 @@ impl<'a> Builder<'a> {
             .flat_map(|(row, task)| first.holds_of(task).iter().map(move |hold| (row, *hold)));
         for (row, hold) in of_first.chain(later) {
             let still = self.stills.get(process as usize);
-            let stands = still
-                .is_some_and(|still| still.task(first, row) || still.holds_again(first, row, hold.object));
+            let stood = still.is_some_and(|still| still.task(first, row));
+            let stands = stood || still.is_some_and(|still| still.holds_again(first, row, hold.object));
             let certainty = match hold.how {
                 HoldKind::Perhaps => Certainty::Perhaps,
+                // If it ran, others may have had the lock in between.
+                _ if !stood => Certainty::Perhaps,
                 _ => Certainty::Sure,
             };
             let to = self.graph.task_node(process, row);

@@ -86,7 +86,7 @@ impl<'a> Still<'a> {
     }
 
     /// Whether a task (a row of the first reading) that may run between the readings holds the same lock in
-    /// both.
+    /// both. It may have released and locked it again in between.
     pub(super) fn holds_again(&self, first: &Snapshot, row: u32, object: ObjectId) -> bool {
         let Some(second) = self.second else { return self.task(first, row) };
         let held = || {
