@@ -51,7 +51,9 @@ impl Target {
     fn new(len: usize) -> Target {
         let addresses: Vec<u64> = (1..=len as u64).map(|at| 0x1000 * at).collect();
         let pieces = addresses.chunks(IN_PIECE).map(Piece::new).collect();
-        let with_ids = addresses.iter().zip(1..).map(|(at, nth)| (*at, 1000 + (nth * 7) % 31 * 100 + nth));
+        // In another order than the addresses, and with room between them for those of later goroutines.
+        let id = |nth: u64| (nth * 7) % 31 * 1000 + 950 + nth % 2;
+        let with_ids = addresses.iter().zip(1..).map(|(at, nth)| (*at, id(nth)));
         let now = with_ids.map(|(at, goid)| Some(Raw::waiting(goid, at, 0))).collect();
         let judge = Judge::new(&[String::new(), "chan send".to_owned()]);
         let mut target = Target { judge, known: Known::default(), pieces, now, next_goid: 2000 };
