@@ -4,7 +4,7 @@ use rustc_hash::FxHashSet;
 
 use super::frames::{frame_name, shown_frames};
 use super::pattern::Pattern;
-use crate::snapshot::{LabelSet, LocationId, Snapshot, Task, TaskState};
+use crate::snapshot::{LabelSet, LocationId, Snapshot, Task, TaskState, ahead};
 
 /// Which tasks are selected. Conditions of different kinds must all hold; of several conditions of one kind,
 /// one is enough. An empty list is no condition.
@@ -62,7 +62,7 @@ impl Filter {
     pub fn select(&self, snapshot: &Snapshot) -> Selection {
         let matcher = Matcher::new(self, snapshot);
         let mut selection = Selection::default();
-        for (index, task) in snapshot.tasks.iter().enumerate() {
+        for (index, task) in ahead(&snapshot.tasks, Task::MOST_NEEDED).enumerate() {
             let count = task.count();
             if self.system || !task.system {
                 selection.considered = selection.considered.saturating_add(count);

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
-use crate::snapshot::{Snapshot, StrId, TaskState};
+use crate::snapshot::{Snapshot, StrId, Task, TaskState, ahead};
 
 mod clock;
 mod followed;
@@ -202,7 +202,7 @@ impl StateTimes {
         let mut known: FxHashMap<(Option<StrId>, TaskState), KindId> = FxHashMap::default();
         let (mut latest, mut counts) = (None, vec![0_u64; 1]);
         next.tasks.reserve_exact(if follow { snapshot.tasks.len() } else { 0 });
-        for task in &snapshot.tasks {
+        for task in ahead(&snapshot.tasks, Task::MOST_NEEDED) {
             let doing = (task.reason, task.state);
             let kind = match latest {
                 Some((same, kind)) if same == doing => kind,

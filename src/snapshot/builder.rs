@@ -32,6 +32,8 @@ pub struct SnapshotBuilder {
     waits: Vec<Wait>,
     holds: Vec<Hold>,
     tasks: Vec<Task>,
+    /// They were not added in the order of runtime, id and address.
+    unsorted: bool,
     /// Rows that stand for several equal tasks, and their numbers of tasks.
     counted: Interner<Task>,
     counts: Vec<u64>,
@@ -131,6 +133,9 @@ impl SnapshotBuilder {
     #[inline]
     pub fn task(&mut self, task: Task) {
         self.tasks.push(task);
+        if let [.., before, last] = &*self.tasks {
+            self.unsorted |= order::key(before) > order::key(last);
+        }
     }
 
     /// Adds this many equal tasks that the source does not distinguish. Repeated calls with an equal task use
@@ -185,12 +190,14 @@ impl SnapshotBuilder {
             let warning = format!("tasks wait for more than {MAX_WAITS} things: the rest is left out");
             self.header.warnings.push(warning);
         }
+        let sorted = !self.unsorted && self.counts.is_empty();
         let counted = self.counted.into_values().into_iter().zip(self.counts);
         let rows = counted.filter_map(|(task, count)| Some(Task { twins: count.checked_sub(1)?, ..task }));
         self.tasks.extend(rows);
-        if let Some(to) = order::sort(&mut self.tasks) {
+        if !sorted && let Some(to) = order::sort(&mut self.tasks) {
             self.links.renumber(&to);
         }
+        debug_assert!(self.tasks.is_sorted_by_key(order::key), "what tasks are sorted by does not change");
         self.links.sort();
         Snapshot {
             header: self.header,

@@ -3,6 +3,7 @@
 //! A [`Snapshot`] is plain data. It does not depend on how it was taken or how it will be shown. [`mod@file`]
 //! saves and loads it; a reader makes one with a [`SnapshotBuilder`].
 
+mod ahead;
 mod builder;
 pub mod file;
 mod header;
@@ -20,6 +21,7 @@ pub use crate::code::{
     Begins, CodeTables, Frame, Function, FunctionId, FunctionKind, FunctionRole, Image, ImageId, LabelSet,
     LabelSetId, Layer, Location, LocationId, Stack, StackId, StrId,
 };
+pub(crate) use ahead::{ahead, ahead_mut};
 pub use builder::{Checkpoint, SnapshotBuilder};
 pub use header::*;
 pub use ids::*;

@@ -17,19 +17,22 @@ use super::signature::{Signature, SignatureId, SignatureOptions, Signatures};
 use crate::snapshot::{Header, Snapshot, Task, count_tasks};
 
 mod group;
+mod join;
 mod lacking;
 mod let_go;
 mod matching;
 mod member;
+mod members;
 mod steps;
 mod times;
 
 pub use group::{SeriesGroup, groups};
+use join::Joined;
 use lacking::Lacking;
 pub use let_go::LetGo;
 pub use matching::Matching;
-use member::Joined;
 pub use member::Member;
+use members::Moment;
 pub use steps::{Step, Steps, StepsIter};
 use times::Times;
 
@@ -170,11 +173,18 @@ impl Series {
         self.times.push(elapsed);
         self.lacking.check(number, &header.reading);
         let gap = self.gap(number);
-        let mut members = member::members(&snapshot, self.options.system, number, gap, &mut self.signatures);
+        let follows = number > 0 && self.matching.by_id();
+        let before = std::mem::take(&mut self.members);
+        let members = members::members(
+            &snapshot,
+            self.options.system,
+            Moment { number, gap },
+            follows.then_some(&before),
+            &mut self.signatures,
+        );
         self.tracks.resize_with(self.signatures.slots(), Track::default);
-        let (born, gone) =
-            if number > 0 && self.matching.by_id() { self.follow(&mut members.list, number) } else { (0, 0) };
-        for (id, count, old) in member::count(&members.list, self.tracks.len()) {
+        let (born, gone) = self.note(&members.followed.joined, number);
+        for (id, count, old) in members.followed.counts() {
             self.at(id, number, |_, step| {
                 step.count += count;
                 step.old += old;
@@ -199,12 +209,11 @@ impl Series {
         self.forget();
     }
 
-    /// Finds the tasks of the last reading again in reading `number`, and counts those that came and
-    /// went.
-    fn follow(&mut self, members: &mut [Member], number: u32) -> (u64, u64) {
+    /// Notes what happened to tasks between the last reading and reading `number`, and counts those that came and went.
+    fn note(&mut self, joined: &[Joined], number: u32) -> (u64, u64) {
         let (mut all_born, mut all_gone) = (0, 0);
-        for joined in member::join(&std::mem::take(&mut self.members), members) {
-            match joined {
+        for joined in joined {
+            match *joined {
                 Joined::Born(id) => {
                     all_born += 1;
                     self.at(id, number, |track, step| {

@@ -61,6 +61,28 @@ fn steps(track: &Track) -> Vec<Step> {
 }
 
 #[test]
+fn tasks_in_another_order_are_followed_too() {
+    let readings: [(u64, &[Given]); 3] = [
+        (0, &[(1, "a", 0), (2, "a", 0), (3, "b", 0)]),
+        (5, &[(1, "a", 0), (3, "a", 1), (4, "b", 0), (5, "b", 0)]),
+        (10, &[(1, "a", 0), (3, "a", 2), (5, "b", 0), (6, "b", 0)]),
+    ];
+    let in_order = series(readings.map(|(at, tasks)| snapshot(at, tasks)));
+    // As in a file that was made by hand.
+    let turned = series(readings.map(|(at, tasks)| {
+        let mut turned = snapshot(at, tasks);
+        turned.tasks.rotate_left(1);
+        turned
+    }));
+    let known = |series: &Series| {
+        let members = series.members().iter().map(|m| (m.first_seen, m.here_since, m.still_since));
+        let tracks = ["a", "b"].map(|name| track(series, name).clone());
+        (members.collect::<Vec<_>>(), tracks)
+    };
+    assert_eq!(known(&turned), known(&in_order));
+}
+
+#[test]
 fn tasks_are_followed() {
     let series = series([
         snapshot(0, &[(1, "a", 0), (2, "a", 0), (3, "b", 0)]),

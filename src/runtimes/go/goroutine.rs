@@ -129,9 +129,38 @@ impl Raw {
         self.in_place() == later.in_place()
     }
 
-    /// What does not change as long as the goroutine stays in place.
-    pub(super) fn in_place(&self) -> Raw {
-        Raw { waitsince: 0, m: 0, ..*self }
+    /// What does not change as long as the goroutine stays in place, in one piece: it is hashed at every reading.
+    pub(super) fn in_place(&self) -> [u64; 15] {
+        let Raw {
+            address,
+            goid,
+            status,
+            stack_lo,
+            stack_hi,
+            m: _,
+            sched_sp,
+            sched_pc,
+            sched_bp,
+            syscallsp,
+            syscallpc,
+            waitsince: _,
+            waitreason,
+            locked,
+            parent,
+            gopc,
+            startpc,
+            waiting,
+            labels,
+            tracking_seq,
+        } = *self;
+        let small = u64::from(status)
+            | u64::from(waitreason) << 32
+            | u64::from(tracking_seq) << 40
+            | u64::from(locked) << 48;
+        [
+            address, goid, small, stack_lo, stack_hi, sched_sp, sched_pc, sched_bp, syscallsp, syscallpc,
+            parent, gopc, startpc, waiting, labels,
+        ]
     }
 
     /// It is all zeros: a hole in a core file, from a bad sector or a partial copy. The runtime lists no

@@ -10,7 +10,7 @@ use super::piece::{Piece, Seen};
 use super::proof::Judge;
 use super::stacks::StackNumber;
 use super::waits::{RawChannel, RawWait};
-use crate::snapshot::{Span, StackStatus};
+use crate::snapshot::{Span, StackStatus, ahead_mut};
 
 /// Waits that may be left over from goroutines that have run since, on top of as many as are in use.
 const SPARE_WAITS: usize = 4096;
@@ -151,7 +151,7 @@ impl Known {
             }
         }
         let (mut fresh, mut between, mut gone) = (in_order(&fresh).peekable(), Vec::new(), 0);
-        for ((row, stay), number) in self.rows.iter_mut().zip(same).zip(0..) {
+        for ((row, stay), number) in ahead_mut(&mut self.rows, size_of::<Row>()).zip(same).zip(0..) {
             let goid = row.raw.goid;
             while let Some(one) = fresh.next_if(|fresh| fresh.goroutine.raw.goid < goid) {
                 each(&one.goroutine, one.goroutine.waits.slice(&waits));

@@ -34,7 +34,8 @@ pub(super) fn sort(tasks: &mut [Task]) -> Option<Vec<u32>> {
     Some(to)
 }
 
-fn key(task: &Task) -> (u8, Option<u64>, u64) {
+/// What tasks are sorted by.
+pub(super) fn key(task: &Task) -> (u8, Option<u64>, u64) {
     (task.runtime, task.id, task.address)
 }
 

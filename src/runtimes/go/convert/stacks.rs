@@ -3,7 +3,7 @@
 use super::draft::Draft;
 use super::in_c;
 use crate::runtimes::go::GoError;
-use crate::snapshot::{FunctionId, LocationId, SnapshotBuilder, StackId};
+use crate::snapshot::{FunctionId, LocationId, SnapshotBuilder, StackId, Task, ahead_mut};
 use crate::words::go::{StackFacts, StackReader};
 
 /// The last stage: from here on, the tasks' stack numbers no longer index the draft's stacks.
@@ -25,7 +25,7 @@ pub(super) fn run(draft: &mut Draft<'_>, into: &mut SnapshotBuilder) -> Result<(
         })
         .collect();
     let with_c = in_c::stacks(draft, into)?;
-    for task in into.tasks_from(draft.first_task) {
+    for task in ahead_mut(into.tasks_from(draft.first_task), Task::MOST_NEEDED) {
         let stack = task.stack.and_then(|number| ids.get(number.index()).copied().flatten());
         let facts = stack.map_or(StackFacts::default(), |(_, facts)| facts);
         task.stack = stack.map(|(id, _)| id);
