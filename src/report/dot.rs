@@ -85,7 +85,7 @@ impl Picture {
                 if picture.edges.len() >= EDGES {
                     picture.left_out += 1;
                 } else {
-                    picture.edges.push((from, to, edge_name(kind), certainty));
+                    picture.edges.push((from, to, edge_name(kind, certainty), certainty));
                 }
             }
         }

@@ -52,9 +52,11 @@ pub(super) fn with_role(name: &str, many: bool, edge: &Edge, age: Age, of: Of) -
     let held = self::age(age);
     let verb = |one: &'static str, several: &'static str| if many { several } else { one };
     match edge.kind {
-        EdgeKind::Held(HoldKind::Exclusive) => format!("held by {name}{held}"),
-        EdgeKind::Held(HoldKind::Shared) => format!("held for reading by {name}{held}"),
-        EdgeKind::Held(HoldKind::Perhaps) => format!("perhaps held by {name}{held}"),
+        EdgeKind::Held(how) => {
+            let perhaps = if guess { "perhaps " } else { "" };
+            let reading = if how == HoldKind::Shared { " for reading" } else { "" };
+            format!("{perhaps}held{reading} by {name}{held}")
+        }
         EdgeKind::Acts(Action::Unknown) => format!("{name} {}", of.has(many)),
         EdgeKind::Acts(Action::End) => name.to_owned(),
         EdgeKind::Acts(Action::Yield) => format!("{name} is that coroutine"),
@@ -73,7 +75,7 @@ pub(super) fn with_role(name: &str, many: bool, edge: &Edge, age: Age, of: Of) -
 }
 
 /// What an edge is called in a picture: "held by", "receives".
-pub(in crate::report) fn edge_name(kind: EdgeKind) -> &'static str {
+pub(in crate::report) fn edge_name(kind: EdgeKind, certainty: Certainty) -> &'static str {
     match kind {
         EdgeKind::Waits(op) => match op {
             WaitOp::Send => "sends",
@@ -87,7 +89,7 @@ pub(in crate::report) fn edge_name(kind: EdgeKind) -> &'static str {
             WaitOp::Connect => "connects",
             WaitOp::Resume => "rests as",
         },
-        EdgeKind::Held(HoldKind::Perhaps) => "perhaps held by",
+        EdgeKind::Held(_) if certainty == Certainty::Perhaps => "perhaps held by",
         EdgeKind::Held(_) => "held by",
         EdgeKind::Acts(action) => match action {
             Action::Send => "would be sent on by",

@@ -6,6 +6,7 @@ use crate::analysis::why::tests::counts::{planned, plans};
 use crate::analysis::why::tests::{Made, example, open, system};
 use crate::analysis::why::{Chain, System, Why};
 use crate::report::text::TextOptions;
+use crate::report::why::Words;
 use crate::report::{dot, json, svg, text};
 use crate::snapshot::*;
 
@@ -226,6 +227,32 @@ fn every_text_of_a_picture_is_inside_its_box() {
         }
     }
     assert!(texts > 10 && picture.contains('…'), "{picture}");
+}
+
+#[test]
+fn a_holder_that_ran_between_the_readings_holds_it_perhaps() {
+    let mut made = Made::new(1, "a");
+    let lock = made.object(ObjectKind::Mutex, 0x1000);
+    let holder = made.task("main.hold", WaitClass::Sleep);
+    made.holds(holder, HoldKind::Exclusive, lock);
+    let waiter = made.task("main.wait", WaitClass::Lock);
+    made.waits(waiter, WaitOp::Lock, lock);
+    let mut system = system(vec![made.seen()], Vec::new(), &[]);
+    let said = |system: &System| {
+        let why = Why::new(system);
+        let chain = why.graph().chain(why.graph().task_node(0, waiter).unwrap());
+        let rows = Words::new(&why, &[&chain], false).rows(&chain);
+        let mut picture = Vec::new();
+        dot::write(&why, &[&chain], &mut picture).unwrap();
+        let words: Vec<_> = rows.into_iter().map(|row| row.text).collect();
+        [words.join(" "), String::from_utf8(picture).unwrap()]
+    };
+    assert!(said(&system).iter().all(|text| text.contains("held by") && !text.contains("perhaps held by")));
+    let mut second = (*system.processes[0].first).clone();
+    second.tasks[holder as usize].mark = Some(8);
+    system.processes[0].second = Some(second.into());
+    let said = said(&system);
+    assert!(said.iter().all(|text| text.contains("perhaps held by")), "{said:?}");
 }
 
 #[test]
