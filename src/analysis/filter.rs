@@ -60,14 +60,15 @@ impl Filter {
 
     /// Picks the tasks that pass.
     pub fn select(&self, snapshot: &Snapshot) -> Selection {
-        let matcher = Matcher::new(self, snapshot);
+        let matcher = self.has_conditions().then(|| Matcher::new(self, snapshot));
         let mut selection = Selection::default();
         for (index, task) in ahead(&snapshot.tasks, Task::MOST_NEEDED).enumerate() {
             let count = task.count();
             if self.system || !task.system {
                 selection.considered = selection.considered.saturating_add(count);
             }
-            if !matcher.matches(task) {
+            // Conditions need more of a task: its memory is not waited for without need.
+            if matcher.as_ref().is_some_and(|matcher| !matcher.matches(task)) {
                 continue;
             }
             if task.system && !self.system {

@@ -212,8 +212,8 @@ pub fn group_selected(
     let mut drafts: Vec<Draft> = Vec::new();
     let mut by_key: FxHashMap<Key, u32> = FxHashMap::default();
     let mut last: Option<(Key, u32)> = None;
-    for &index in &selection.tasks {
-        let Some(task) = snapshot.tasks.get(index as usize) else { continue };
+    let bytes = Task::NEEDED_WITH_AGE;
+    for (index, task) in picked(&snapshot.tasks, &selection.tasks, bytes) {
         let key = keys.of(task);
         // Neighbours are often in the same group.
         let nth = match last {
@@ -266,11 +266,14 @@ struct Draft {
 impl Draft {
     fn finish(self, keys: &mut Keys<'_>, waits: &WaitTable<'_>) -> Group {
         let snapshot = keys.snapshot;
-        let tasks = || self.tasks.iter().filter_map(|&index| snapshot.tasks.get(index as usize));
-        let first = tasks().next();
-        let mut counts = Counts::default();
+        let first = self.tasks.first().and_then(|&index| snapshot.tasks.get(index as usize));
+        let (mut counts, mut tally) = (Counts::default(), waits.tally());
         // One walk for all of them: a large group does not fit into the processor's caches.
-        tasks().for_each(|task| counts.add(task, keys));
+        for (_, task) in picked(&snapshot.tasks, &self.tasks, size_of::<Task>()) {
+            counts.add(task, keys);
+            tally.add(task);
+        }
+        let (waits, holds) = tally.finish();
         Group {
             common: first.map_or(Common::Stack, |task| keys.common(task)),
             runtimes: counts.runtimes.finish(),
@@ -286,8 +289,8 @@ impl Draft {
                 }
                 _ => Vec::new(),
             },
-            waits: waits.summarize(tasks()),
-            holds: waits.holds(tasks()),
+            waits,
+            holds,
             locked: counts.locked,
             leaked: counts.leaked,
             system: counts.system,

@@ -238,37 +238,52 @@ pub(super) fn surely_held(snapshot: &Snapshot, task: &Task) -> Vec<ObjectId> {
     objects
 }
 
-/// What some tasks hold, the lock with the most waiters first; `waiters` returns how many wait for a lock.
-pub(super) fn holds<'t>(
-    snapshot: &Snapshot,
-    tasks: impl Iterator<Item = &'t Task>,
-    waiters: impl Fn(ObjectId) -> u64,
-) -> Vec<HoldSummary> {
-    let mut ways: Vec<Way> = Vec::new();
-    let holds =
-        tasks.enumerate().flat_map(|(nth, task)| snapshot.holds_of(task).iter().map(move |hold| (nth, hold)));
-    for (nth, hold) in holds {
-        let Some(object) = snapshot.objects.get(hold.object.index()) else { continue };
-        let way = (hold.how, object.kind);
-        let at = ways.iter().position(|other| other.way == way).unwrap_or_else(|| {
-            ways.push(Way { way, objects: vec![], tasks: 0, last: None, place: Some(hold.location) });
-            ways.len() - 1
-        });
-        let Some(way) = ways.get_mut(at) else { continue };
-        way.objects.push(hold.object);
-        way.tasks += u64::from(way.last != Some(nth));
-        way.last = Some(nth);
-        // The same line may be at several addresses.
-        let frame = |id: Option<LocationId>| id.and_then(|id| holding_frame(snapshot, id));
-        way.place =
-            way.place.filter(|place| *place == hold.location || frame(*place) == frame(hold.location));
+/// What tasks hold, added up one by one.
+#[derive(Debug, Default)]
+pub(super) struct Holdings {
+    ways: Vec<Way>,
+    /// How many tasks were added.
+    tasks: usize,
+}
+
+impl Holdings {
+    /// Adds a task of the snapshot.
+    pub(super) fn add(&mut self, snapshot: &Snapshot, task: &Task) {
+        self.tasks += 1;
+        for hold in snapshot.holds_of(task) {
+            let Some(object) = snapshot.objects.get(hold.object.index()) else { continue };
+            let way = (hold.how, object.kind);
+            let at = self.ways.iter().position(|other| other.way == way).unwrap_or_else(|| {
+                self.ways.push(Way {
+                    way,
+                    objects: vec![],
+                    tasks: 0,
+                    last: None,
+                    place: Some(hold.location),
+                });
+                self.ways.len() - 1
+            });
+            let Some(way) = self.ways.get_mut(at) else { continue };
+            way.objects.push(hold.object);
+            way.tasks += u64::from(way.last != Some(self.tasks));
+            way.last = Some(self.tasks);
+            // The same line may be at several addresses.
+            let frame = |id: Option<LocationId>| id.and_then(|id| holding_frame(snapshot, id));
+            way.place =
+                way.place.filter(|place| *place == hold.location || frame(*place) == frame(hold.location));
+        }
     }
-    let mut summaries: Vec<_> = ways.into_iter().map(|way| way.summary(&waiters)).collect();
-    summaries.sort_by_key(|summary| (std::cmp::Reverse(summary.waiters), summary.how));
-    summaries
+
+    /// The lock with the most waiters first; `waiters` returns how many wait for a lock.
+    pub(super) fn finish(self, waiters: impl Fn(ObjectId) -> u64) -> Vec<HoldSummary> {
+        let mut summaries: Vec<_> = self.ways.into_iter().map(|way| way.summary(&waiters)).collect();
+        summaries.sort_by_key(|summary| (std::cmp::Reverse(summary.waiters), summary.how));
+        summaries
+    }
 }
 
 /// Holds that are counted together.
+#[derive(Debug)]
 struct Way {
     way: (HoldKind, ObjectKind),
     objects: Vec<ObjectId>,

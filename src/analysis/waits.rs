@@ -3,7 +3,7 @@
 use rustc_hash::FxHashMap;
 
 use super::contexts;
-use super::locks::{self, HoldSummary, Holder, Holders, Locks};
+use super::locks::{self, HoldSummary, Holder, Holders, Holdings, Locks};
 use crate::snapshot::{Channel, Handles, ObjectId, ObjectKind, Snapshot, StrId, Task, WaitOp};
 
 mod ends;
@@ -121,33 +121,23 @@ impl<'a> WaitTable<'a> {
 
     /// What some tasks hold, the lock with the most waiters first.
     pub fn holds<'t>(&self, tasks: impl Iterator<Item = &'t Task>) -> Vec<HoldSummary> {
-        locks::holds(self.snapshot, tasks, |object| self.waiters(object))
+        self.tally_of(tasks).finish().1
     }
 
     /// What some tasks wait for, the most frequent first.
     pub fn summarize<'t>(&self, tasks: impl Iterator<Item = &'t Task>) -> Vec<WaitSummary> {
-        let mut ways: Vec<(Way, Things)> = Vec::new();
-        let mut known: FxHashMap<Way, usize> = FxHashMap::default();
-        for task in tasks {
-            let waits = self.snapshot.waits_of(task);
-            let held = locks::surely_held(self.snapshot, task);
-            let selects = waits.len() > 1 && !task.wait_class.is_for_all();
-            for wait in waits {
-                let Some(object) = self.snapshot.objects.get(wait.object.index()) else { continue };
-                let element = object.channel.and_then(|c| c.element);
-                let way = (wait.op, object.kind, element, selects);
-                let at = *known.entry(way).or_insert_with(|| {
-                    ways.push((way, Things::default()));
-                    ways.len() - 1
-                });
-                let Some((_, things)) = ways.get_mut(at) else { continue };
-                things.objects.push(wait.object);
-                things.own += u64::from(held.binary_search(&wait.object).is_ok());
-            }
-        }
-        let mut summaries: Vec<_> = ways.into_iter().map(|(way, things)| self.summary(way, things)).collect();
-        summaries.sort_by_key(|s| std::cmp::Reverse(s.waits));
-        summaries
+        self.tally_of(tasks).finish().0
+    }
+
+    fn tally_of<'t>(&self, tasks: impl Iterator<Item = &'t Task>) -> WaitTally<'_> {
+        let mut tally = self.tally();
+        tasks.for_each(|task| tally.add(task));
+        tally
+    }
+
+    /// Adds up tasks one by one.
+    pub fn tally(&self) -> WaitTally<'_> {
+        WaitTally { table: self, ways: Vec::new(), last: 0, holds: Holdings::default() }
     }
 
     fn summary(&self, (op, kind, element, alternative): Way, things: Things) -> WaitSummary {
@@ -187,6 +177,56 @@ impl<'a> WaitTable<'a> {
             },
             times: Times::of(self.snapshot, &objects, &self.contexts),
         }
+    }
+}
+
+/// What tasks wait for and hold, added up one by one.
+#[derive(Debug)]
+pub struct WaitTally<'a> {
+    table: &'a WaitTable<'a>,
+    ways: Vec<(Way, Things)>,
+    /// The way that was added last: the next task mostly waits in the same way.
+    last: usize,
+    holds: Holdings,
+}
+
+impl WaitTally<'_> {
+    /// Adds a task of the snapshot.
+    pub fn add(&mut self, task: &Task) {
+        let snapshot = self.table.snapshot;
+        self.holds.add(snapshot, task);
+        let waits = snapshot.waits_of(task);
+        if waits.is_empty() {
+            return;
+        }
+        let held = locks::surely_held(snapshot, task);
+        let selects = waits.len() > 1 && !task.wait_class.is_for_all();
+        for wait in waits {
+            let Some(object) = snapshot.objects.get(wait.object.index()) else { continue };
+            let element = object.channel.and_then(|c| c.element);
+            let things = self.things((wait.op, object.kind, element, selects));
+            things.objects.push(wait.object);
+            things.own += u64::from(held.binary_search(&wait.object).is_ok());
+        }
+    }
+
+    fn things(&mut self, way: Way) -> &mut Things {
+        let is = |known: &(Way, Things)| known.0 == way;
+        if !self.ways.get(self.last).is_some_and(is) {
+            self.last = self.ways.iter().position(is).unwrap_or(self.ways.len());
+            if self.last == self.ways.len() {
+                self.ways.push((way, Things::default()));
+            }
+        }
+        &mut self.ways[self.last].1
+    }
+
+    /// What they wait for, the most frequent first, and what they hold, the lock with the most waiters first.
+    pub fn finish(self) -> (Vec<WaitSummary>, Vec<HoldSummary>) {
+        let WaitTally { table, ways, holds, .. } = self;
+        let mut waits: Vec<_> = ways.into_iter().map(|(way, things)| table.summary(way, things)).collect();
+        waits.sort_by_key(|summary| std::cmp::Reverse(summary.waits));
+        (waits, holds.finish(|object| table.waiters(object)))
     }
 }
 

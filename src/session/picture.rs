@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use super::history::{History, Point};
 use super::process::ProgramId;
-use super::state_times::{Shares, StateTimes};
+use super::state_times::{After, Shares, StateTimes};
+use crate::analysis::Group;
 use crate::analysis::frames::{frame_name, shown_frames, user_frame};
 use crate::analysis::leaks::{self, Report};
 use crate::analysis::modules::Owners;
@@ -31,7 +32,7 @@ pub struct Picture {
     pub points: VecDeque<Arc<Point>>,
     /// How long the readings prove that each task has been in its state, nanoseconds; in the order of the
     /// snapshot's tasks. 0: no proof.
-    pub proved_ns: Vec<u64>,
+    pub proved_ns: Arc<Vec<u64>>,
     /// How long each task was in which state, over the last readings. None if that is not kept for this reading.
     pub times: Option<Arc<StateTimes>>,
     /// The program that was read. None if it does not run on this machine.
@@ -69,6 +70,16 @@ impl Picture {
         match self.proved_ns.get(task as usize) {
             Some(&proved) if proved > read.nanos().unwrap_or(0) => Age::AtLeast(proved),
             _ => read,
+        }
+    }
+
+    /// The longest time that any task of a group has been in its state; see [`Picture::age`].
+    pub fn oldest(&self, group: &Group) -> Age {
+        let proved = group.tasks.iter().filter_map(|&task| self.proved_ns.get(task as usize).copied()).max();
+        let said = group.ages.oldest;
+        match proved {
+            Some(proved) if proved > said.nanos().unwrap_or(0) => Age::AtLeast(proved),
+            _ => said,
         }
     }
 
@@ -126,7 +137,7 @@ pub struct SessionView {
 }
 
 /// While a process is watched, the leak rules get no more than one part in this many of the time.
-const SHARE_OF_RULES: u32 = 200;
+const SHARE_OF_RULES: u32 = 400;
 /// But they run again after this time, unless that would take more than one part in [`SHARE_AT_MOST`].
 const LONGEST_SILENCE: Duration = Duration::from_secs(5);
 const SHARE_AT_MOST: u32 = 20;
@@ -162,7 +173,6 @@ impl SessionView {
         if let Some(pid) = self.ended.take() {
             self.before = Some(Before { pid, new_at_ns: snapshot.header.taken_at_ns.unwrap_or(0) });
         }
-        self.series.push(Arc::clone(&snapshot));
         self.follow(&snapshot);
         if let Some(point) = self.series.points().back() {
             let by_id = self.series.matching().by_id();
@@ -175,7 +185,7 @@ impl SessionView {
             findings: self.findings.clone(),
             number: self.history.points().back().map_or(0, |point| point.number),
             points: self.history.points().clone(),
-            proved_ns: self.proved(&snapshot),
+            proved_ns: Arc::clone(self.series.proved_ns()),
             per_minute: per_minute(self.history.points()),
             warning: self.series.warning(),
             took: Duration::ZERO,
@@ -186,13 +196,13 @@ impl SessionView {
         }
     }
 
-    /// Adds a reading to the times of states.
-    fn follow(&mut self, snapshot: &Snapshot) {
-        let mut elapsed = self.series.points().iter().rev().map(|point| point.elapsed_ns);
-        let ends = elapsed.next().flatten().zip(elapsed.next().flatten());
-        let gap_ns = ends.and_then(|(now, then)| now.checked_sub(then));
-        let seconds = gap_ns.filter(|_| !self.missed).map(|ns| ns as f64 / 1e9);
-        self.times = Arc::new(self.times.after(snapshot, seconds, self.series.options().system));
+    /// Adds a reading to the series and to the times of states, in one pass over its tasks.
+    fn follow(&mut self, snapshot: &Arc<Snapshot>) {
+        let gap_ns = self.series.gap_to(&snapshot.header).filter(|_| !self.missed);
+        let seconds = gap_ns.map(|ns| ns as f64 / 1e9);
+        let mut times = After::new(&self.times, snapshot, seconds, self.series.options().system);
+        self.series.push_each(Arc::clone(snapshot), |task| times.task(task));
+        self.times = Arc::new(times.finish());
         self.missed = false;
     }
 
@@ -239,21 +249,6 @@ impl SessionView {
         // A hiccup of the machine must not suspend them for long.
         let pause = (took * self.share).min(took.saturating_mul(SHARE_AT_MOST).max(LONGEST_SILENCE));
         self.ask_again = (self.share > 0).then(|| begin + pause);
-    }
-
-    fn proved(&self, snapshot: &Snapshot) -> Vec<u64> {
-        let mut proved = vec![0; snapshot.tasks.len()];
-        if self.series.readings() < 2 {
-            return proved;
-        }
-        for member in self.series.members() {
-            if let (Some(slot), Some(ns)) =
-                (proved.get_mut(member.task as usize), self.series.still_ns(member))
-            {
-                *slot = ns;
-            }
-        }
-        proved
     }
 }
 

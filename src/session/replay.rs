@@ -114,7 +114,7 @@ impl Replay {
                 let times = picture.times.as_ref().map_or(0, |times| times.bytes());
                 self.proved += picture.proved_ns.len() * 8 + times;
                 if self.proved > MAX_PROVED {
-                    (picture.proved_ns, picture.times) = (Vec::new(), None);
+                    (picture.proved_ns, picture.times) = (Arc::default(), None);
                 }
                 self.pictures.push((path, picture));
             }

@@ -8,13 +8,16 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
-use crate::snapshot::{Snapshot, StrId, Task, TaskState, ahead};
+use crate::snapshot::{Snapshot, StrId, TaskState};
 
+mod after;
 mod clock;
 mod followed;
 
+pub(super) use after::After;
+
 use clock::Clock;
-use followed::{Before, Followed, KindId, NO_PAST, OTHER, Part, Parts};
+use followed::{Followed, KindId, OTHER, Part, Parts};
 
 /// The time of this many readings is kept at least, and of twice as many at most.
 const HALF: u32 = 120;
@@ -176,97 +179,6 @@ impl StateTimes {
         all.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
         all.truncate(most);
         all
-    }
-
-    /// The times after another reading, which came `seconds` after the one that these times are of. None: it stands for no
-    /// time. `system`: the sum of all tasks has the runtime's own, too.
-    pub(super) fn after(&self, snapshot: &Snapshot, seconds: Option<f64>, system: bool) -> StateTimes {
-        let mut next = StateTimes {
-            kinds: Arc::clone(&self.kinds),
-            whole: self.whole.clone(),
-            clock: self.clock.clone(),
-            ..StateTimes::default()
-        };
-        let turns = next.whole[1].readings >= HALF && seconds.is_some();
-        let number = next.clock.push(seconds, turns);
-        if turns {
-            next.whole.swap(0, 1);
-            next.whole[1] = Whole::default();
-        }
-        if let Some(seconds) = seconds {
-            next.whole[1].readings += 1;
-            next.whole[1].span += seconds;
-        }
-        let follow = snapshot.tasks.len() <= MAX_TASKS;
-        let mut before = Before { tasks: &self.tasks };
-        let mut known: FxHashMap<(Option<StrId>, TaskState), KindId> = FxHashMap::default();
-        let (mut latest, mut counts) = (None, vec![0_u64; 1]);
-        next.tasks.reserve_exact(if follow { snapshot.tasks.len() } else { 0 });
-        for task in ahead(&snapshot.tasks, Task::MOST_NEEDED) {
-            let doing = (task.reason, task.state);
-            let kind = match latest {
-                Some((same, kind)) if same == doing => kind,
-                // A hostile program could have a reason for each task.
-                _ if known.len() > MAX_KINDS => known.get(&doing).copied().unwrap_or(OTHER),
-                _ => *known.entry(doing).or_insert_with(|| next.kind(snapshot, doing)),
-            };
-            latest = Some((doing, kind));
-            if system || !task.system {
-                let at = usize::from(kind.wrapping_add(1));
-                counts.resize(counts.len().max(at + 1), 0);
-                counts[at] = counts[at].saturating_add(task.count());
-            }
-            if follow {
-                let new = Followed {
-                    id: task.id.unwrap_or(0),
-                    address: task.address,
-                    first: number,
-                    since: number,
-                    past: NO_PAST,
-                    kind,
-                    runtime: task.runtime,
-                    has_id: task.id.is_some(),
-                };
-                let followed =
-                    before.of(new.identity()).map_or(new, |task| next.again(task, kind, number, self, turns));
-                next.tasks.push(followed);
-            }
-        }
-        let counts = counts.into_iter().enumerate().filter(|&(_, count)| count > 0);
-        next.counts = counts.map(|(at, count)| ((at as KindId).wrapping_sub(1), count)).collect();
-        for &(kind, count) in next.counts.iter().filter(|_| seconds.is_some()) {
-            *next.whole[1].seconds.entry(kind).or_default() += seconds.unwrap_or(0.0) * count as f64;
-        }
-        next
-    }
-
-    /// A task of the reading before, which is found in a state by reading `number`. `old`: the times that it is of; `turns`: they
-    /// had one more half.
-    fn again(
-        &mut self,
-        task: &Followed,
-        kind: KindId,
-        number: u32,
-        old: &StateTimes,
-        turns: bool,
-    ) -> Followed {
-        let mut past = old.past.get(task.past as usize).copied();
-        if let Some([earlier, later]) = past.as_mut().filter(|_| turns) {
-            (*earlier, *later) = (*later, Part::default());
-        }
-        let mut again = Followed { kind, past: NO_PAST, ..*task };
-        if task.kind != kind {
-            again.since = number;
-            let past = past.get_or_insert_default();
-            for (part, seconds) in past.iter_mut().zip(self.clock.between(task.since, number)) {
-                part.add(task.kind, seconds);
-            }
-        }
-        if let Some(past) = past.filter(|past| !past.iter().all(Part::is_empty)) {
-            again.past = self.past.len() as u32;
-            self.past.push(past);
-        }
-        again
     }
 }
 

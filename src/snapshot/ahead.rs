@@ -28,6 +28,21 @@ pub(crate) fn ahead_mut<T>(rows: &mut [T], bytes: usize) -> impl Iterator<Item =
     })
 }
 
+/// The rows with these indices, in this order, each with its index. Those that are not there are left out.
+pub(crate) fn picked<'r, T>(
+    rows: &'r [T],
+    indices: &'r [u32],
+    bytes: usize,
+) -> impl Iterator<Item = (u32, &'r T)> {
+    let base = rows.as_ptr();
+    // Behind the last index, what is asked for does not matter.
+    let later = indices.iter().skip(ROWS).chain(std::iter::repeat(&0));
+    indices.iter().zip(later).filter_map(move |(&index, &later)| {
+        prefetch(base.wrapping_add(later as usize), bytes);
+        Some((index, rows.get(index as usize)?))
+    })
+}
+
 #[inline]
 fn prefetch<T>(row: *const T, bytes: usize) {
     for line in (0..bytes).step_by(LINE) {
@@ -48,6 +63,10 @@ mod tests {
             assert!(ahead(&rows, 192).map(|row| row[23]).eq(0..len));
             ahead_mut(&mut rows, 64).for_each(|row| row[0] += 1);
             assert!(rows.iter().map(|row| row[0]).eq(1..=len));
+            let some: Vec<u32> = (0..len as u32).filter(|index| index % 3 > 0).chain([u32::MAX]).collect();
+            assert!(
+                picked(&rows, &some, 192).map(|(_, row)| row[23]).eq((0..len).filter(|index| index % 3 > 0))
+            );
         }
     }
 }

@@ -21,7 +21,7 @@ pub use crate::code::{
     Begins, CodeTables, Frame, Function, FunctionId, FunctionKind, FunctionRole, Image, ImageId, LabelSet,
     LabelSetId, Layer, Location, LocationId, Stack, StackId, StrId,
 };
-pub(crate) use ahead::{ahead, ahead_mut};
+pub(crate) use ahead::{ahead, ahead_mut, picked};
 pub use builder::{Checkpoint, SnapshotBuilder};
 pub use header::*;
 pub use ids::*;

@@ -208,6 +208,8 @@ pub struct Task {
 impl Task {
     /// Bytes at the beginning of a task that most passes over tasks need.
     pub(crate) const MOST_NEEDED: usize = std::mem::offset_of!(Task, mark);
+    /// The same, up to their ages.
+    pub(crate) const NEEDED_WITH_AGE: usize = 2 * Task::MOST_NEEDED;
 
     /// The address of the runtime's structure for it. None if unknown.
     pub fn known_address(&self) -> Option<u64> {
@@ -237,5 +239,6 @@ mod tests {
     #[test]
     fn a_task_is_three_cache_lines_and_what_most_passes_need_is_in_the_first() {
         assert_eq!((size_of::<Task>(), Task::MOST_NEEDED), (3 * 64, 64));
+        assert!(std::mem::offset_of!(Task, age) + size_of::<Age>() <= Task::NEEDED_WITH_AGE);
     }
 }

@@ -7,12 +7,16 @@ use rustc_hash::FxHasher;
 use super::super::signature::{SignatureId, Signatures};
 use super::join::{Followed, Join};
 use super::member::{Member, is_busy};
+use super::still_ns;
+use super::times::Times;
 use crate::snapshot::{Snapshot, Task, ahead};
 
 /// The tasks of a snapshot.
 pub(super) struct Members {
     /// Members with an identity, sorted by it.
     pub(super) list: Vec<Member>,
+    /// How long each task of the snapshot has certainly not run, nanoseconds; 0 for none.
+    pub(super) proved_ns: Vec<u64>,
     /// Tasks without an identity, as indices into the tasks of the snapshot, with their signatures.
     pub(super) anonymous: Vec<(u32, SignatureId)>,
     /// How many tasks there are in all.
@@ -25,21 +29,24 @@ pub(super) struct Members {
 
 /// When a reading was made.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Moment {
+pub(super) struct Moment<'t> {
     /// Its number.
     pub(super) number: u32,
     /// Nanoseconds since the reading before.
     pub(super) gap: Option<u64>,
+    /// The times of all readings, this one included.
+    pub(super) times: &'t Times,
 }
 
 /// Takes the tasks of a snapshot, and what the members of the reading before say of them. `before`: None if tasks cannot be
-/// found again.
+/// found again. `each` is called with each task, in their order.
 pub(super) fn members(
     snapshot: &Snapshot,
     system: bool,
-    moment: Moment,
+    moment: Moment<'_>,
     before: Option<&[Member]>,
     signatures: &mut Signatures,
+    mut each: impl FnMut(&Task),
 ) -> Members {
     let maker = Maker { snapshot, moment, places: places(snapshot) };
     let mut reader = signatures.reader(snapshot);
@@ -48,7 +55,14 @@ pub(super) fn members(
     let (mut count, mut listed) = (0_u64, 0_u64);
     let mut is_sorted = true;
     let mut join = Join::new(before);
+    let mut proved_ns = vec![0; snapshot.tasks.len()];
+    let mut prove = |member: &Member| {
+        if let Some(slot) = proved_ns.get_mut(member.task as usize) {
+            *slot = still_ns(moment.times, member).unwrap_or(0);
+        }
+    };
     for (index, task) in (0..).zip(ahead(&snapshot.tasks, 2 * Task::MOST_NEEDED)) {
+        each(task);
         listed = listed.saturating_add(task.count());
         if task.system && !system {
             continue;
@@ -63,6 +77,7 @@ pub(super) fn members(
         // While it is in the cache.
         if is_sorted {
             join.next(&mut member);
+            prove(&member);
         }
         list.push(member);
     }
@@ -73,22 +88,23 @@ pub(super) fn members(
         for member in &mut list {
             member.begin(moment.number);
             join.next(member);
+            prove(member);
         }
     }
-    Members { list, anonymous, count, listed, followed: join.end() }
+    Members { list, proved_ns, anonymous, count, listed, followed: join.end() }
 }
 
 /// Makes members of tasks.
 struct Maker<'a> {
     snapshot: &'a Snapshot,
-    moment: Moment,
+    moment: Moment<'a>,
     places: Vec<u64>,
 }
 
 impl Maker<'_> {
     /// What the reading itself says of a task. None if it has no identity.
     fn member(&self, index: u32, task: &Task, signature: SignatureId) -> Option<Member> {
-        let Moment { number, gap } = self.moment;
+        let Moment { number, gap, .. } = self.moment;
         let is_marked = task.mark.is_some() || task.polls.is_some() || task.age.nanos().is_some();
         let look = if is_marked { None } else { look(self.snapshot, task) };
         let mark = task.mark.or(look);

@@ -124,6 +124,7 @@ pub struct Series {
     /// How many signatures without tasks are remembered, if the series is bounded.
     remembered: usize,
     members: Vec<Member>,
+    proved_ns: Arc<Vec<u64>>,
     /// Tasks of the last reading without an identity, with their signatures.
     anonymous: Vec<(u32, SignatureId)>,
     matching: Matching,
@@ -144,6 +145,7 @@ impl Series {
             let_go: LetGo::default(),
             remembered: REMEMBERED,
             members: Vec::new(),
+            proved_ns: Arc::default(),
             anonymous: Vec::new(),
             matching: Matching::default(),
             lacking: Lacking::default(),
@@ -160,15 +162,17 @@ impl Series {
 
     /// Adds the next reading.
     pub fn push(&mut self, snapshot: impl Into<Arc<Snapshot>>) {
-        let snapshot = snapshot.into();
+        self.push_each(snapshot.into(), |_| {});
+    }
+
+    /// Adds the next reading, and calls `each` with each of its tasks, in their order. A pass over many tasks waits for memory:
+    /// so one pass may serve others.
+    pub fn push_each(&mut self, snapshot: Arc<Snapshot>, each: impl FnMut(&Task)) {
         let header = &snapshot.header;
         if let Some(last) = &self.last {
             self.matching.check(&last.header, header);
         }
-        let elapsed = match &self.first {
-            None => header.taken_at_ns.map(|_| 0),
-            Some(first) => matching::elapsed_ns(first, header),
-        };
+        let elapsed = self.elapsed_to(header);
         let number = self.times.readings();
         self.times.push(elapsed);
         self.lacking.check(number, &header.reading);
@@ -178,9 +182,10 @@ impl Series {
         let members = members::members(
             &snapshot,
             self.options.system,
-            Moment { number, gap },
+            Moment { number, gap, times: &self.times },
             follows.then_some(&before),
             &mut self.signatures,
+            each,
         );
         self.tracks.resize_with(self.signatures.slots(), Track::default);
         let (born, gone) = self.note(&members.followed.joined, number);
@@ -205,6 +210,7 @@ impl Series {
         self.points.push_back(Point { number, header, elapsed_ns: elapsed, tasks, listed, born, gone });
         self.anonymous = members.anonymous;
         self.members = members.list;
+        self.proved_ns = Arc::new(members.proved_ns);
         self.last = Some(snapshot);
         self.forget();
     }
@@ -239,6 +245,19 @@ impl Series {
             }
         }
         (all_born, all_gone)
+    }
+
+    /// When another reading was made, nanoseconds since the first one.
+    fn elapsed_to(&self, header: &Header) -> Option<u64> {
+        match &self.first {
+            None => header.taken_at_ns.map(|_| 0),
+            Some(first) => matching::elapsed_ns(first, header),
+        }
+    }
+
+    /// The time from the last reading to another one, nanoseconds. None if there is none, or the time is unknown.
+    pub fn gap_to(&self, header: &Header) -> Option<u64> {
+        self.elapsed_to(header)?.checked_sub(self.times.last()?)
     }
 
     /// The time from the reading before `number` to it, nanoseconds.
@@ -347,7 +366,7 @@ impl Series {
 
     /// The time from reading `number` to the last one, nanoseconds.
     pub fn since(&self, number: u32) -> Option<u64> {
-        self.times.last()?.checked_sub(self.elapsed_at(number)?)
+        self.times.since(number)
     }
 
     /// How long the readings prove that a task has not run, nanoseconds. None if they prove nothing.
@@ -356,9 +375,7 @@ impl Series {
     /// stopped has eight bits), so among many busy tasks some always have them. Only several equal marks in a
     /// row count as a proof: by chance they happen once in millions of times.
     pub fn still_ns(&self, member: &Member) -> Option<u64> {
-        let intervals = self.readings().saturating_sub(1).saturating_sub(member.still_since);
-        let proved = intervals > 0 && !member.by_look && (member.exact || intervals >= PROOF);
-        self.since(member.still_since).filter(|&ns| proved && ns > 0)
+        still_ns(&self.times, member)
     }
 
     /// How long every reading has found a task waiting at the same place for the same things until the same time,
@@ -394,6 +411,12 @@ impl Series {
         &self.members
     }
 
+    /// [`Series::still_ns`] of each task of the last reading, in its order; 0 for none. Made while tasks are followed, because
+    /// another pass over all of them would take longer.
+    pub fn proved_ns(&self) -> &Arc<Vec<u64>> {
+        &self.proved_ns
+    }
+
     /// How many tasks of the last reading have no identity (see [`crate::snapshot::SourceKind::Profile`]).
     pub fn anonymous(&self) -> u64 {
         let task = |&(index, _): &(u32, SignatureId)| self.last.as_ref()?.tasks.get(index as usize);
@@ -419,6 +442,13 @@ impl Series {
     pub fn options(&self) -> SeriesOptions {
         self.options
     }
+}
+
+/// See [`Series::still_ns`].
+fn still_ns(times: &Times, member: &Member) -> Option<u64> {
+    let intervals = times.readings().saturating_sub(1).saturating_sub(member.still_since);
+    let proved = intervals > 0 && !member.by_look && (member.exact || intervals >= PROOF);
+    if proved { times.since(member.still_since).filter(|&ns| ns > 0) } else { None }
 }
 
 fn join(texts: impl Iterator<Item = String>) -> Option<String> {

@@ -45,6 +45,11 @@ impl Times {
         self.kept.last()?.1
     }
 
+    /// The time from reading `number` to the last one, nanoseconds.
+    pub(super) fn since(&self, number: u32) -> Option<u64> {
+        self.last()?.checked_sub(self.get(number)?)
+    }
+
     /// There are so many times that dropping some is worth the work.
     pub(super) fn are_many(&self) -> bool {
         self.kept.len() > self.needed * 2 + MANY

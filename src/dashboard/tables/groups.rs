@@ -79,7 +79,7 @@ pub(super) fn table(
     let snapshot = &*picture.snapshot;
     let grouped = grouped(snapshot, query, selection);
     let total = grouped.total_groups;
-    let one = |group| row(snapshot, &picture.owners, group, |task| picture.age(task));
+    let one = |group| row(snapshot, &picture.owners, picture.oldest(&group), group);
     let mut rows: Vec<GroupRow> = grouped.groups.into_iter().map(one).collect();
     tell_apart(picture, &mut rows);
     let of = (query.key.clone(), query.wanted.text.clone(), query.system, picture.life);
@@ -113,7 +113,7 @@ fn grouped(snapshot: &Snapshot, query: &Query, selection: &Selection) -> Grouped
     group_selected(snapshot, selection, false, &query.key, by, Some(MAX_GROUPS))
 }
 
-fn row(snapshot: &Snapshot, owners: &Owners, group: Group, age: impl Fn(u32) -> Age) -> GroupRow {
+fn row(snapshot: &Snapshot, owners: &Owners, oldest: Age, group: Group) -> GroupRow {
     let function =
         |frame: Option<Frame>| frame.map(|f| frame_name(snapshot, f).into_owned()).unwrap_or_default();
     let name = match group.common {
@@ -121,7 +121,6 @@ fn row(snapshot: &Snapshot, owners: &Owners, group: Group, age: impl Fn(u32) -> 
         _ => group_title(snapshot, &group),
     };
     let creator = group.creators.only().flatten().and_then(|id| creator_frame(snapshot, id));
-    let oldest = group.tasks.iter().map(|&task| age(task)).max_by_key(|age| age.nanos()).unwrap_or_default();
     GroupRow {
         key: key(snapshot, &group),
         change: None,
@@ -210,7 +209,7 @@ fn compare(rows: &mut Vec<GroupRow>, then: &Snapshot, query: &Query) {
     let owners = Owners::new(then);
     for group in before.into_values() {
         let count = group.count;
-        let mut gone = row(then, &owners, group, |_| Age::Unknown);
+        let mut gone = row(then, &owners, Age::Unknown, group);
         gone.group.tasks.clear();
         gone.group.count = 0;
         gone.change = Some(difference(0, count));

@@ -1,8 +1,8 @@
 //! One reading from end to end. Threads read goroutines in chunks; the calling thread turns the results into
-//! [`tasks`] as they arrive, then reads running goroutines through their threads. What needs every stack is
-//! added to the [`draft`] in stages: which [`helpers`] run the program's code, the [`locks`] that goroutines
-//! wait for, the descriptors and timers ([`links`]), the locks' holders ([`held`]), who is going to act ([`actors`]),
-//! and the [`stacks`] themselves.
+//! [`tasks`] with their [`stacks`] as they arrive, then reads running goroutines through their threads. What needs every
+//! stack is added to the [`draft`] in stages: which [`helpers`] run the program's code, the [`locks`] that goroutines wait for,
+//! the descriptors and timers ([`links`]), the locks' holders ([`held`]), who is going to act ([`actors`]), and what is [in C
+//! code](in_c).
 
 use std::sync::{Mutex, PoisonError, mpsc};
 
@@ -20,7 +20,7 @@ use draft::Draft;
 use tasks::Tasks;
 
 use super::ancestors;
-use super::chunk::Chunk;
+use super::chunk::{CHUNK, Chunk};
 use super::goroutine::Goroutine;
 use super::known::{Known, News, Place};
 use super::last::LastReading;
@@ -38,6 +38,8 @@ use crate::snapshot::SnapshotBuilder;
 
 /// How often a goroutine may switch from running to parked and back while it is read.
 const RUNNING_ROUNDS: usize = 4;
+/// Pieces with nothing new that are handed over at a time: to wake a thread takes longer than to take one over.
+const TOGETHER: usize = 16;
 
 /// Reads every goroutine into the snapshot.
 pub(super) fn read(
@@ -69,7 +71,8 @@ pub(super) fn read(
         let unwinder = Unwinder::new(&go.modules, options.max_depth);
         Reader::new(target, &go.offsets, unwinder, StackCache::new(found), still)
     };
-    let mut draft = Draft::new(go, target, options, into);
+    let mut draft = Draft::new(go, target, options, found, into);
+    draft.stacks.reserve(goroutines);
     let tasks = Tasks::new(runtime, std::mem::take(labels), &mut draft, into);
     tasks.into.reserve_tasks(goroutines);
     tasks.into.reserve_objects(*objects);
@@ -99,7 +102,7 @@ pub(super) fn read(
     let stopped = into.header.reading.threads_stopped;
     tracing::debug!(unchanged, "goroutines are read; {stopped} threads were stopped for this, one at a time");
 
-    draft.stacks = last.stacks.list();
+    draft.stacks.complete();
     helpers::run(&mut draft, into);
     locks::run(&mut draft, into);
     links::run(&mut draft, into)?;
@@ -108,7 +111,8 @@ pub(super) fn read(
     }
     held::run(&mut draft, into)?;
     actors::run(&mut draft, into)?;
-    stacks::run(&mut draft, into)?;
+    in_c::run(&mut draft, into)?;
+    drop(draft);
     if options.repeated {
         last.compact();
         *go.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(last);
@@ -171,6 +175,9 @@ impl Inbox<'_, '_, '_> {
     }
 }
 
+/// What was read of a piece, with its number.
+type FromPiece<'p> = (Result<Chunk, TargetError>, u32, &'p Piece);
+
 /// Reads all goroutines of these pieces that do not run, on several threads.
 fn read_parked<'a, 'p>(
     pieces: impl IntoIterator<Item = (u32, &'p mut Piece), IntoIter: Send>,
@@ -182,27 +189,34 @@ fn read_parked<'a, 'p>(
     let pieces = Mutex::new(pieces.into_iter());
     let next = || pieces.lock().unwrap_or_else(PoisonError::into_inner).next();
     std::thread::scope(|scope| {
-        let (sender, receiver) = mpsc::sync_channel::<(Result<Chunk, TargetError>, u32, &Piece)>(2 * threads);
+        let (sender, receiver) = mpsc::sync_channel::<Vec<FromPiece<'_>>>(2 * threads);
         for _ in 0..threads {
             // The last ones may find that all is taken.
             let Some(first) = next() else { break };
             let (sender, next, read) = (sender.clone(), &next, &read);
             scope.spawn(move || {
-                let mut reader = reader();
-                let mut piece = Some(first);
-                while let Some((number, some)) = piece {
-                    let chunk = read(&mut reader, some);
+                let (mut reader, mut piece) = (reader(), Some(first));
+                while piece.is_some() {
+                    let (mut ready, mut goroutines) = (Vec::new(), 0);
+                    while goroutines < CHUNK / 2
+                        && ready.len() < TOGETHER
+                        && let Some((number, some)) = piece.take()
+                    {
+                        let chunk = read(&mut reader, some);
+                        goroutines += chunk.as_ref().map_or(0, |chunk| chunk.goroutines.len());
+                        ready.push((chunk, number, &*some));
+                        piece = next();
+                    }
                     // After an error elsewhere the receiver is gone.
-                    if sender.send((chunk, number, some)).is_err() {
+                    if sender.send(ready).is_err() {
                         break;
                     }
-                    piece = next();
                 }
                 tracing::trace!(frame_pointers = ?reader.unwinder.frame_pointers(), "parked goroutines read");
             });
         }
         drop(sender);
-        for (chunk, number, piece) in receiver {
+        for (chunk, number, piece) in receiver.into_iter().flatten() {
             inbox.chunk(chunk?, Some((number, piece)));
         }
         Ok(())

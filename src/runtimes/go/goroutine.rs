@@ -28,7 +28,7 @@ pub(super) mod status {
 const MAX_STACK: u64 = 2 << 30;
 
 /// What is read of a goroutine's struct, at one moment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Raw {
     pub(super) address: u64,
     pub(super) goid: u64,
@@ -50,6 +50,123 @@ pub(super) struct Raw {
     pub(super) waiting: u64,
     pub(super) labels: u64,
     tracking_seq: u8,
+}
+
+/// What of a goroutine's struct tells whether the goroutine has run. All else is set before it waits, by itself or by the
+/// goroutine that started it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Parked {
+    pub(super) goid: u64,
+    stack_lo: u64,
+    stack_hi: u64,
+    sched_sp: u64,
+    sched_pc: u64,
+    pub(super) status: u32,
+    pub(super) waitreason: u8,
+    tracking_seq: u8,
+}
+
+/// A first look at a goroutine's struct: enough for a goroutine that has not run.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Glance {
+    pub(super) parked: Parked,
+    /// A thread works for it.
+    pub(super) has_thread: bool,
+    pub(super) waitsince: i64,
+}
+
+impl Glance {
+    /// Parses the fields from the bytes of a g.
+    pub(super) fn parse(bytes: &[u8], o: &Offsets) -> Self {
+        let get = |at| word(bytes, at);
+        let byte = |at| bytes.get(at).copied().unwrap_or(0);
+        let parked = Parked {
+            goid: get(o.g_goid),
+            stack_lo: get(o.g_stack_lo),
+            stack_hi: get(o.g_stack_hi),
+            sched_sp: get(o.g_sched_sp),
+            sched_pc: get(o.g_sched_pc),
+            status: get(o.g_status) as u32 & !status::SCAN,
+            waitreason: byte(o.g_waitreason),
+            tracking_seq: o.g_tracking_seq.map_or(0, byte),
+        };
+        Glance { parked, has_thread: get(o.g_m) != 0, waitsince: get(o.g_waitsince) as i64 }
+    }
+}
+
+/// What is kept of a goroutine's struct for the next reading, if the goroutine may not have run by then. There may be a
+/// million: it is small.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Kept {
+    pub(super) goid: u64,
+    pub(super) address: u64,
+    stack_lo: u64,
+    stack_hi: u64,
+    sched_sp: u64,
+    pub(super) waitsince: i64,
+    parent: u64,
+    gopc: u64,
+    startpc: u64,
+    pub(super) labels: u64,
+    status: u8,
+    waitreason: u8,
+    locked: bool,
+    tracking_seq: u8,
+}
+
+impl Kept {
+    /// The struct of a goroutine that waits, as far as it was kept: its stack has been read, and no thread works for it. So
+    /// what only these need is 0.
+    pub(super) fn raw(&self) -> Raw {
+        let Kept {
+            goid,
+            address,
+            stack_lo,
+            stack_hi,
+            sched_sp,
+            waitsince,
+            parent,
+            gopc,
+            startpc,
+            labels,
+            ..
+        } = *self;
+        Raw {
+            address,
+            goid,
+            status: u32::from(self.status),
+            stack_lo,
+            stack_hi,
+            m: 0,
+            sched_sp,
+            sched_pc: 0,
+            sched_bp: 0,
+            syscallsp: 0,
+            syscallpc: 0,
+            waitsince,
+            waitreason: self.waitreason,
+            locked: self.locked,
+            parent,
+            gopc,
+            startpc,
+            waiting: 0,
+            labels,
+            tracking_seq: self.tracking_seq,
+        }
+    }
+}
+
+impl Parked {
+    /// How often it stopped running, modulo 256; 0 if the runtime does not count it.
+    pub(super) fn stops(&self) -> u8 {
+        self.tracking_seq
+    }
+
+    /// It is all zeros: a hole in a core file, from a bad sector or a partial copy. The runtime lists no
+    /// goroutine in this state (`runtime.allgadd` refuses it), and none without an id.
+    pub(super) fn is_blank(&self) -> bool {
+        self.status == status::IDLE && self.goid == 0 && self.stack_hi == 0
+    }
 }
 
 impl Raw {
@@ -126,47 +243,40 @@ impl Raw {
     /// The runtime counts in `trackingSeq` how often a goroutine stopped running, so a goroutine that ran and
     /// came back to the same place is noticed too. `waitsince` and `m` may change while it waits.
     pub(super) fn same_as(&self, later: &Raw) -> bool {
-        self.in_place() == later.in_place()
+        Raw { waitsince: self.waitsince, m: self.m, ..*later } == *self
     }
 
-    /// What does not change as long as the goroutine stays in place, in one piece: it is hashed at every reading.
-    pub(super) fn in_place(&self) -> [u64; 15] {
+    /// What is kept of it.
+    pub(super) fn kept(&self) -> Kept {
         let Raw {
-            address,
+            address, goid, stack_lo, stack_hi, sched_sp, waitsince, parent, gopc, startpc, labels, ..
+        } = *self;
+        Kept {
             goid,
-            status,
+            address,
             stack_lo,
             stack_hi,
-            m: _,
             sched_sp,
-            sched_pc,
-            sched_bp,
-            syscallsp,
-            syscallpc,
-            waitsince: _,
-            waitreason,
-            locked,
+            waitsince,
             parent,
             gopc,
             startpc,
-            waiting,
             labels,
-            tracking_seq,
-        } = *self;
-        let small = u64::from(status)
-            | u64::from(waitreason) << 32
-            | u64::from(tracking_seq) << 40
-            | u64::from(locked) << 48;
-        [
-            address, goid, small, stack_lo, stack_hi, sched_sp, sched_pc, sched_bp, syscallsp, syscallpc,
-            parent, gopc, startpc, waiting, labels,
-        ]
+            // Those that wait have a small one.
+            status: u8::try_from(self.status).unwrap_or(u8::MAX),
+            waitreason: self.waitreason,
+            locked: self.locked,
+            tracking_seq: self.tracking_seq,
+        }
     }
 
-    /// It is all zeros: a hole in a core file, from a bad sector or a partial copy. The runtime lists no
-    /// goroutine in this state (`runtime.allgadd` refuses it), and none without an id.
-    pub(super) fn is_blank(&self) -> bool {
-        self.status == status::IDLE && self.goid == 0 && self.stack_hi == 0
+    /// What tells later whether it has run.
+    pub(super) fn glance(&self) -> Glance {
+        let Raw { goid, stack_lo, stack_hi, sched_sp, sched_pc, status, waitreason, tracking_seq, .. } =
+            *self;
+        let parked =
+            Parked { goid, stack_lo, stack_hi, sched_sp, sched_pc, status, waitreason, tracking_seq };
+        Glance { parked, has_thread: self.m != 0, waitsince: self.waitsince }
     }
 
     /// It has not begun, has ended, or is not in use. A goroutine is runnable for a moment before it gets its id
@@ -195,11 +305,6 @@ impl Raw {
         let (_, sp, _) = self.parked_at();
         let parked = !matches!(self.status, status::RUNNING | status::COPYSTACK);
         (parked && self.on_stack(sp)).then(|| mark::pack(self.stack_hi - sp, self.tracking_seq))
-    }
-
-    /// How often it stopped running, modulo 256; 0 if the runtime does not count it.
-    pub(super) fn stops(&self) -> u8 {
-        self.tracking_seq
     }
 
     /// Do the bounds of the stack make sense, and is `sp` within them?

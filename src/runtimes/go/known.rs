@@ -5,7 +5,7 @@
 //! once over the one and once over the other, and nothing has to be sorted.
 
 use super::chunk::Same;
-use super::goroutine::{Goroutine, Raw};
+use super::goroutine::{Goroutine, Kept};
 use super::piece::{Piece, Seen};
 use super::proof::Judge;
 use super::stacks::StackNumber;
@@ -29,10 +29,11 @@ pub(super) struct Known {
 /// A position among the pieces: the number of a piece, and the number of the goroutine in it.
 pub(super) type Place = (u32, u32);
 
-/// One goroutine of the last reading.
+/// One goroutine of the last reading, in two cache lines.
 #[derive(Debug, Clone, Copy)]
+#[repr(align(64))]
 struct Row {
-    raw: Raw,
+    kept: Kept,
     stack: Option<StackNumber>,
     stack_status: StackStatus,
     /// Range in the waits.
@@ -102,7 +103,7 @@ impl Known {
 
     /// Where the labels of a goroutine are; 0 for none.
     pub(super) fn labels(&self, row: u32) -> u64 {
-        self.rows.get(row as usize).map_or(0, |row| row.raw.labels)
+        self.rows.get(row as usize).map_or(0, |row| row.kept.labels)
     }
 
     /// The channels that goroutines of this piece wait for and that are to be read again: their numbers and addresses.
@@ -152,7 +153,7 @@ impl Known {
         }
         let (mut fresh, mut between, mut gone) = (in_order(&fresh).peekable(), Vec::new(), 0);
         for ((row, stay), number) in ahead_mut(&mut self.rows, size_of::<Row>()).zip(same).zip(0..) {
-            let goid = row.raw.goid;
+            let goid = row.kept.goid;
             while let Some(one) = fresh.next_if(|fresh| fresh.goroutine.raw.goid < goid) {
                 each(&one.goroutine, one.goroutine.waits.slice(&waits));
                 between.push(one);
@@ -163,7 +164,7 @@ impl Known {
             } else if let Some(one) = fresh.next_if(|fresh| fresh.goroutine.raw.goid == goid) {
                 each(&one.goroutine, one.goroutine.waits.slice(&waits));
                 *row = one.row(&waits, &mut self.waits);
-                row.place_in(pieces, number, judge, &self.waits);
+                one.place_in(pieces, number, judge, &waits);
             } else {
                 row.is_gone = true;
                 gone += 1;
@@ -181,8 +182,8 @@ impl Known {
     }
 
     fn append(&mut self, one: &Fresh, waits: &[RawWait], pieces: &mut [Piece], judge: &Judge) {
+        one.place_in(pieces, self.rows.len() as u32, judge, waits);
         let row = one.row(waits, &mut self.waits);
-        row.place_in(pieces, self.rows.len() as u32, judge, &self.waits);
         self.rows.push(row);
     }
 
@@ -192,7 +193,7 @@ impl Known {
         self.rows.reserve(before.len() + between.len());
         let mut between = between.iter().peekable();
         for row in before {
-            while let Some(one) = between.next_if(|one| one.goroutine.raw.goid < row.raw.goid) {
+            while let Some(one) = between.next_if(|one| one.goroutine.raw.goid < row.kept.goid) {
                 self.append(one, waits, pieces, judge);
             }
             if let Some(seen) = row.seen_in(pieces) {
@@ -243,12 +244,30 @@ impl Fresh {
     /// What is to be kept of it.
     fn row(&self, waits: &[RawWait], kept: &mut Vec<RawWait>) -> Row {
         let Goroutine { raw, stack, stack_status, .. } = self.goroutine;
-        let is_whole =
-            matches!(stack_status, StackStatus::Complete | StackStatus::Truncated | StackStatus::Broken);
-        let place = self.place.filter(|_| is_whole && stack.is_some());
+        let place = self.kept_place();
         let waits = if place.is_some() { self.goroutine.waits.slice(waits) } else { &[] };
         let waits = Span::append(kept, waits.iter().copied());
-        Row { raw, stack, stack_status, waits, place, is_gone: false }
+        Row { kept: raw.kept(), stack, stack_status, waits, place, is_gone: false }
+    }
+
+    /// Where it was found, if what was read of it is worth to be kept.
+    fn kept_place(&self) -> Option<Place> {
+        let Goroutine { stack, stack_status, .. } = self.goroutine;
+        let is_whole =
+            matches!(stack_status, StackStatus::Complete | StackStatus::Truncated | StackStatus::Broken);
+        self.place.filter(|_| is_whole && stack.is_some())
+    }
+
+    /// Notes for the next reading what tells whether the goroutine has run. `number`: of its row.
+    fn place_in(&self, pieces: &mut [Piece], number: u32, judge: &Judge, waits: &[RawWait]) {
+        let Some((piece, at)) = self.kept_place() else { return };
+        let Some(piece) = pieces.get_mut(piece as usize) else { return };
+        if let Some(seen) = piece.seen.get_mut(at as usize) {
+            *seen = judge.look(&self.goroutine.raw.glance()).map(|look| Seen::new(look, number));
+            if seen.is_some() && self.goroutine.waits.slice(waits).iter().any(|wait| !wait.stays()) {
+                piece.moving.push(at);
+            }
+        }
     }
 }
 
@@ -256,8 +275,8 @@ impl Row {
     /// It has not run. `since`: what its `waitsince` is now.
     fn stays(&mut self, since: i64) {
         // Most stay as they are: memory that is not written need not be written back.
-        if self.raw.waitsince != since {
-            self.raw.waitsince = since;
+        if self.kept.waitsince != since {
+            self.kept.waitsince = since;
         }
     }
 
@@ -268,25 +287,13 @@ impl Row {
             waits: self.waits,
             unchanged: true,
             settled,
-            ..Goroutine::without_stack(self.raw, self.stack_status)
+            ..Goroutine::without_stack(self.kept.raw(), self.stack_status)
         }
     }
 
     fn seen_in<'p>(&self, pieces: &'p mut [Piece]) -> Option<&'p mut Seen> {
         let (piece, at) = self.place?;
         pieces.get_mut(piece as usize)?.seen.get_mut(at as usize)?.as_mut()
-    }
-
-    /// Notes for the next reading what tells whether the goroutine has run. `number`: of this row.
-    fn place_in(&self, pieces: &mut [Piece], number: u32, judge: &Judge, waits: &[RawWait]) {
-        let Some((piece, at)) = self.place else { return };
-        let Some(piece) = pieces.get_mut(piece as usize) else { return };
-        if let Some(seen) = piece.seen.get_mut(at as usize) {
-            *seen = judge.look(&self.raw).map(|look| Seen::new(look, number));
-            if seen.is_some() && self.waits.slice(waits).iter().any(|wait| !wait.stays()) {
-                piece.moving.push(at);
-            }
-        }
     }
 }
 

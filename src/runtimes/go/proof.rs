@@ -16,12 +16,9 @@
 //! stopped in the middle of their code ("preempted"), and those that wait while their thread works for them (`g.m` is set).
 //! From Go 1.26 on, system calls are not counted. All of these are always read anew.
 
-use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use hashbrown::DefaultHashBuilder;
-
-use super::goroutine::{Raw, status};
+use super::goroutine::{Glance, Parked, status};
 use super::layout::Layouts;
 use super::structs::LayoutSource;
 use crate::process::Memory;
@@ -72,18 +69,15 @@ pub(super) enum Verdict {
 /// What is kept of a goroutine's struct to tell later whether the goroutine has run.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Look {
-    goid: u64,
-    /// A hash: equal for structs of a goroutine that stayed in place, and for others by chance, once in 2 to the 64 times.
-    print: u64,
+    parked: Parked,
     /// Its `waitsince`.
     since: i64,
-    stops: u8,
 }
 
 impl Look {
     /// At least this much was added to the runtime's count by the goroutine from this look at its struct to a later one.
-    pub(super) fn added_to_count(&self, later: &Raw) -> u64 {
-        if later.goid != self.goid { 0 } else { counted(self.stops, later.stops()) }
+    pub(super) fn added_to_count(&self, later: &Parked) -> u64 {
+        if later.goid != self.parked.goid { 0 } else { counted(self.parked.stops(), later.stops()) }
     }
 
     /// It has been proved that the goroutine has not run. `since`: what its `waitsince` is now.
@@ -108,8 +102,6 @@ fn counted(from: u8, to: u8) -> u64 {
 pub(super) struct Judge {
     /// The wait reasons that a goroutine cannot leave without the scheduler.
     stay: [bool; 256],
-    /// With a seed that the target does not know, so that it cannot make structs that differ and have equal prints.
-    prints: DefaultHashBuilder,
 }
 
 impl Judge {
@@ -119,32 +111,25 @@ impl Judge {
         for (stay, text) in stay.iter_mut().zip(texts).skip(1) {
             *stay = !matches!(text.as_str(), "coroutine" | "preempted");
         }
-        Judge { stay, prints: DefaultHashBuilder::default() }
+        Judge { stay }
     }
 
     /// Is there a proof that covers this goroutine?
-    fn covers(&self, raw: &Raw) -> bool {
-        let stays = self.stay.get(usize::from(raw.waitreason)).copied().unwrap_or(false);
-        matches!(raw.status, status::WAITING | status::LEAKED) && raw.m == 0 && stays
-    }
-
-    fn print(&self, raw: &Raw) -> u64 {
-        self.prints.hash_one(raw.in_place())
+    fn covers(&self, glance: &Glance) -> bool {
+        let Parked { status, waitreason, .. } = glance.parked;
+        let stays = self.stay.get(usize::from(waitreason)).copied().unwrap_or(false);
+        matches!(status, status::WAITING | status::LEAKED) && !glance.has_thread && stays
     }
 
     /// What is to be kept of a struct. None if no proof covers the goroutine.
-    pub(super) fn look(&self, raw: &Raw) -> Option<Look> {
-        self.covers(raw).then(|| Look {
-            goid: raw.goid,
-            print: self.print(raw),
-            since: raw.waitsince,
-            stops: raw.stops(),
-        })
+    pub(super) fn look(&self, glance: &Glance) -> Option<Look> {
+        self.covers(glance).then_some(Look { parked: glance.parked, since: glance.waitsince })
     }
 
     /// Compares a struct with an earlier look at it.
-    pub(super) fn verdict(&self, before: &Look, later: &Raw) -> Verdict {
-        if !self.covers(later) || before.print != self.print(later) {
+    pub(super) fn verdict(&self, before: &Look, later: &Glance) -> Verdict {
+        // What was kept is covered.
+        if before.parked != later.parked || later.has_thread {
             return Verdict::Changed;
         }
         match before.since {

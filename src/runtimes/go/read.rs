@@ -181,7 +181,7 @@ impl<'a> Reader<'a> {
         self.buffers.read_structs(self.target, addresses, offsets.g_size, |i, bytes| {
             all.push(Raw::parse(addresses[i], bytes, offsets));
         })?;
-        all.retain(|raw| !raw.is_blank());
+        all.retain(|raw| !raw.glance().parked.is_blank());
         chunk.missing += (addresses.len() - all.len()) as u64;
         Ok(all)
     }

@@ -69,9 +69,39 @@ impl Stacks {
         old.all.into_iter().zip(used).map(keep).collect()
     }
 
+    /// The stack with this number.
+    pub(super) fn get(&self, number: StackNumber) -> Option<Stack> {
+        let table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+        table.all.get(number as usize).map(Arc::clone)
+    }
+
     /// The stacks in the order of their numbers.
-    pub(super) fn list(&mut self) -> Vec<Stack> {
-        self.table().all.clone()
+    pub(super) fn list(&self) -> Vec<Stack> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner).all.clone()
+    }
+}
+
+/// The stacks that the tasks of one reading have. The snapshot's own stacks say less: there, two are one if they differ only in
+/// whether the innermost function was interrupted or has called another.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct TaskStacks<'a> {
+    /// Number of the first task of the runtime in the builder.
+    pub(super) first_task: usize,
+    /// The numbers of the tasks' stacks.
+    pub(super) numbers: &'a [Option<StackNumber>],
+    /// Every stack.
+    pub(super) all: &'a [Stack],
+}
+
+impl<'a> TaskStacks<'a> {
+    /// The number of a task's stack. `task`: its number in the builder.
+    pub(super) fn number(self, task: usize) -> Option<StackNumber> {
+        *self.numbers.get(task.checked_sub(self.first_task)?)?
+    }
+
+    /// A task's stack; empty if it has none.
+    pub(super) fn of(self, task: usize) -> &'a [CodeAddress] {
+        self.number(task).and_then(|number| self.all.get(number as usize)).map_or(&[], |stack| stack)
     }
 }
 

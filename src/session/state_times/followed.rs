@@ -88,9 +88,9 @@ pub(super) struct Before<'a> {
     pub(super) tasks: &'a [Followed],
 }
 
-impl Before<'_> {
+impl<'a> Before<'a> {
     /// A task, if it was there. Asked for tasks in ascending order.
-    pub(super) fn of(&mut self, identity: Identity) -> Option<&'_ Followed> {
+    pub(super) fn of(&mut self, identity: Identity) -> Option<&'a Followed> {
         let (_, id, address) = identity;
         if id.is_none() && address == 0 {
             return None;

@@ -12,10 +12,16 @@ fn reading(tasks: &[(u64, TaskState, Option<&str>)]) -> Snapshot {
     builder.finish()
 }
 
+fn after(times: &StateTimes, snapshot: &Snapshot, seconds: Option<f64>) -> StateTimes {
+    let mut after = After::new(times, snapshot, seconds, true);
+    snapshot.tasks.iter().for_each(|task| after.task(task));
+    after.finish()
+}
+
 fn follow(readings: &[Snapshot], seconds: impl Fn(usize) -> Option<f64>) -> StateTimes {
     let mut times = StateTimes::default();
     for (nth, snapshot) in readings.iter().enumerate() {
-        times = times.after(snapshot, seconds(nth), true);
+        times = after(&times, snapshot, seconds(nth));
     }
     times
 }
@@ -102,7 +108,7 @@ fn times_are_those_of_the_readings() {
         }
         let found = kinds.map(|kind| (TaskState::Waiting, names.get(kind).copied()));
         let tasks: Vec<_> = (1..).zip(found).map(|(id, (state, reason))| (id, state, reason)).collect();
-        times = times.after(&reading(&tasks), seconds, true);
+        times = after(&times, &reading(&tasks), seconds);
         for (task, of) in (0..).zip(&expected) {
             let shares = times.of([(task, 1)].into_iter()).unwrap_or_default();
             let all: Vec<(usize, f64)> = of.iter().flatten().copied().collect();

@@ -9,7 +9,7 @@ use super::{Plain, Search};
 use crate::runtimes::go::holders::held_locks::StoppedGoroutine;
 use crate::runtimes::go::holders::stopped::{Candidate, View};
 use crate::runtimes::go::unwind::CodeAddress;
-use crate::snapshot::{Action, By, Certainty, SnapshotBuilder, Task};
+use crate::snapshot::{Action, By, Certainty, SnapshotBuilder};
 
 /// Waiters' records of one goroutine.
 const MAX_RECORDS: usize = 256;
@@ -62,7 +62,7 @@ impl Search<'_> {
                     by: By::Task(candidate.number as u32),
                     action: intent.action,
                     certainty: intent.certainty,
-                    at: self.frame(task, intent.pc),
+                    at: self.frame(candidate, intent.pc),
                     hops: reach.hops(object).unwrap_or(0),
                 });
             }
@@ -102,7 +102,7 @@ impl Search<'_> {
                 by: By::Task(candidate.number as u32),
                 action: best.map_or(Action::Unknown, |(action, _)| action),
                 certainty: Certainty::Perhaps,
-                at: best.and_then(|(_, pc)| self.frame(&candidate.task, pc)),
+                at: best.and_then(|(_, pc)| self.frame(candidate, pc)),
                 hops,
             });
         }
@@ -239,8 +239,8 @@ impl Search<'_> {
     }
 
     /// The frame as it was when the task was read. If the task moved since, the frame of the same function.
-    fn frame(&self, task: &Task, pc: CodeAddress) -> Option<CodeAddress> {
-        let stack = task.stack.and_then(|stack| self.stacks.get(stack.index()))?;
+    fn frame(&self, candidate: &Candidate, pc: CodeAddress) -> Option<CodeAddress> {
+        let stack = self.stacks.of(candidate.number);
         let go = self.reader.go;
         let function = |pc: CodeAddress| go.function(pc.pc()).map(|function| function.entry());
         let same = || stack.iter().find(|at| function(**at).is_some() && function(**at) == function(pc));

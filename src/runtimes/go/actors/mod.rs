@@ -39,7 +39,7 @@ use super::holders::stopped::Goroutines;
 use super::holders::{by_stack, candidates};
 use super::running::Stops;
 use super::scheduler::{processors, threads};
-use super::stacks::Stack;
+use super::stacks::TaskStacks;
 use super::{Go, GoError};
 use crate::process::Target;
 use crate::process::paged::PagedMemory;
@@ -61,26 +61,24 @@ pub(super) struct Answer {
     pub(super) unknown: Vec<String>,
 }
 
-/// Finds who acts on the objects that tasks from number `first_task` on wait for. `stacks`: the table that the
-/// tasks' stack numbers index. `ends`: more objects, each with the address that leads to it, of which is asked who has
+/// Finds who acts on the objects that the runtime's tasks wait for. `stacks`: their stacks. `ends`: more objects, each with the address that leads to it, of which is asked who has
 /// them.
 pub(super) fn find(
     go: &Go,
     target: &dyn Target,
     options: &ReadOptions,
-    stacks: &[Stack],
-    first_task: usize,
+    stacks: TaskStacks<'_>,
     ends: &[(u64, ObjectId)],
     into: &mut SnapshotBuilder,
 ) -> Result<Answer, GoError> {
-    let mut objects = Objects::new(first_task, into);
+    let mut objects = Objects::new(stacks.first_task, into);
     objects.add(ends);
     if objects.is_empty() {
         return Ok(Answer::default());
     }
     let mut memory = PagedMemory::new(target);
     let mut goroutines: FxHashSet<u64> =
-        into.tasks().iter().skip(first_task).map(|task| task.address).collect();
+        into.tasks().iter().skip(stacks.first_task).map(|task| task.address).collect();
     // The first goroutine's struct is mostly on the heap, and so are most objects.
     let known = goroutines.iter().copied().take(MAX_TRIED);
     let spans = known
@@ -108,7 +106,7 @@ pub(super) fn find(
         odd_pointers: 0,
     };
     search.widen();
-    search.run(first_task, into)
+    search.run(into)
 }
 
 /// Where a channel has the size of its elements.
@@ -121,7 +119,7 @@ fn element_size(go: &Go) -> u64 {
 
 struct Search<'s> {
     reader: Goroutines<'s>,
-    stacks: &'s [Stack],
+    stacks: TaskStacks<'s>,
     /// The objects' own addresses.
     exact: Vec<(u64, ObjectId)>,
     objects: Objects,
@@ -152,13 +150,13 @@ impl Search<'_> {
         self.objects.widen(&wide);
     }
 
-    fn run(mut self, first_task: usize, into: &mut SnapshotBuilder) -> Result<Answer, GoError> {
+    fn run(mut self, into: &mut SnapshotBuilder) -> Result<Answer, GoError> {
         // First, because they are few and bounded.
         let timers = self.timers()?;
         let globals = self.globals();
         let mut stops = Stops::default();
         let mut left_out = 0;
-        for tasks in by_stack(into.tasks(), first_task) {
+        for tasks in by_stack(self.stacks) {
             for numbers in tasks.chunks(BATCH) {
                 if self.ahead.is_out_of_budget() {
                     left_out += numbers.len();
@@ -168,7 +166,7 @@ impl Search<'_> {
             }
         }
         stops.note(&mut into.header.reading);
-        let tasks = into.tasks().get(first_task..).unwrap_or_default();
+        let tasks = into.tasks().get(self.stacks.first_task..).unwrap_or_default();
         let whole_stacks = tasks.iter().all(|task| task.stack_status == StackStatus::Complete);
         let all_tasks = self.is_whole
             && self.examined == tasks.len()

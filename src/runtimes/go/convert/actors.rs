@@ -7,11 +7,11 @@ use crate::runtimes::go::{GoError, actors};
 use crate::snapshot::{Actor, By, SnapshotBuilder};
 
 pub(super) fn run(draft: &mut Draft<'_>, into: &mut SnapshotBuilder) -> Result<(), GoError> {
-    let Draft { go, target, options, first_task, .. } = *draft;
+    let Draft { go, target, options, .. } = *draft;
     if options.actors.is_zero() {
         return Ok(());
     }
-    let answer = actors::find(go, target, options, &draft.stacks, first_task, &draft.ends, into)?;
+    let answer = actors::find(go, target, options, draft.stacks.as_read(), &draft.ends, into)?;
     // What their code will do says more of timers than what they have at hand.
     let better: FxHashSet<_> = answer.actors.iter().map(|found| (found.object, found.by)).collect();
     let is_worse =

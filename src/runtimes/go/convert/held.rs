@@ -5,12 +5,12 @@ use crate::runtimes::go::{GoError, holders};
 use crate::snapshot::{Hold, SnapshotBuilder};
 
 pub(super) fn run(draft: &mut Draft<'_>, into: &mut SnapshotBuilder) -> Result<(), GoError> {
-    let Draft { go, target, options, first_task, .. } = *draft;
+    let Draft { go, target, options, .. } = *draft;
     holders::state::read(target, into)?;
     if options.holders.is_zero() {
         return Ok(());
     }
-    let mut found = holders::find(go, target, options, &draft.stacks, first_task, into)?;
+    let mut found = holders::find(go, target, options, draft.stacks.as_read(), into)?;
     found.sort_by_key(|found| (found.task, found.lock.0));
     for of_task in found.chunk_by(|a, b| a.task == b.task) {
         let holds: Vec<Hold> = of_task

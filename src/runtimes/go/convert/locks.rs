@@ -2,10 +2,11 @@
 
 use rustc_hash::FxHashMap;
 
-use super::draft::{Draft, stack, wait_class};
+use super::draft::{Draft, wait_class};
 use crate::runtimes::go::semaphores::Semaphores;
+use crate::runtimes::go::stacks::StackNumber;
 use crate::runtimes::go::sync;
-use crate::snapshot::{ObjectKind, SnapshotBuilder, StackId, StrId, Task, Wait};
+use crate::snapshot::{ObjectKind, SnapshotBuilder, StrId, Task, Wait};
 
 pub(super) fn run(draft: &mut Draft<'_>, into: &mut SnapshotBuilder) {
     if draft.waiting.is_empty() {
@@ -14,13 +15,12 @@ pub(super) fn run(draft: &mut Draft<'_>, into: &mut SnapshotBuilder) {
     let named = draft.waiting.iter().all(|late| late.semaphore.is_some());
     let semtable = draft.go.globals.semtable.filter(|_| !named);
     let mut semaphores = Semaphores::read(draft.target, &draft.go.offsets, semtable, into.task_count());
-    let mut kinds: FxHashMap<(Option<StackId>, Option<StrId>), sync::Lock> = FxHashMap::default();
+    let mut kinds: FxHashMap<(Option<StackNumber>, Option<StrId>), sync::Lock> = FxHashMap::default();
     for late in std::mem::take(&mut draft.waiting) {
-        let task = into.task_mut(late.task);
-        let (number, reason) = (task.stack, task.reason);
-        let lock = *kinds.entry((number, reason)).or_insert_with(|| {
+        let (stacks, reason) = (draft.stacks.as_read(), into.task_mut(late.task).reason);
+        let lock = *kinds.entry((stacks.number(late.task), reason)).or_insert_with(|| {
             let reason = reason.map_or("", |reason| into.code.text(reason));
-            draft.resolver.lock(stack(&draft.stacks, number), reason)
+            draft.resolver.lock(stacks.of(late.task), reason)
         });
         let address = late.semaphore.or_else(|| match lock.kind {
             ObjectKind::Cond => semaphores.condition_of(late.raw.address, late.raw.sched_sp),
@@ -35,7 +35,7 @@ pub(super) fn run(draft: &mut Draft<'_>, into: &mut SnapshotBuilder) {
         let object = into.object(lock.kind, address, |_| None);
         let waits = into.waits([Wait { op: lock.op, object }]);
         let task = Task { waits, ..*into.task_mut(late.task) };
-        let class = wait_class(&task, None, into);
+        let class = draft.stacks.facts(late.task).refine(wait_class(&task, None, into));
         *into.task_mut(late.task) = Task { wait_class: class, ..task };
     }
 }

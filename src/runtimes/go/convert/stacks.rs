@@ -1,40 +1,92 @@
-//! Gives every task its stack in the snapshot, and what the stack says about its wait.
+//! The tasks' stacks in the snapshot, and what they say about the tasks' waits.
 
-use super::draft::Draft;
-use super::in_c;
-use crate::runtimes::go::GoError;
-use crate::snapshot::{FunctionId, LocationId, SnapshotBuilder, StackId, Task, ahead_mut};
+use crate::runtimes::go::resolve::Resolver;
+use crate::runtimes::go::stacks::{Stack, StackNumber, Stacks, TaskStacks};
+use crate::snapshot::{FunctionId, LocationId, SnapshotBuilder, StackId};
 use crate::words::go::{StackFacts, StackReader};
 
-/// The last stage: from here on, the tasks' stack numbers no longer index the draft's stacks.
-pub(super) fn run(draft: &mut Draft<'_>, into: &mut SnapshotBuilder) -> Result<(), GoError> {
-    let mut reader = StackReader::default();
-    let used = draft.used.iter().copied().chain(std::iter::repeat(false));
-    let ids: Vec<Option<(StackId, StackFacts)>> = draft
-        .stacks
-        .iter()
-        .zip(used)
-        .map(|(stack, used)| {
-            if !used {
-                return None;
-            }
-            let locations: Vec<_> =
-                stack.iter().map(|pc| draft.resolver.location(*pc, &mut into.code)).collect();
-            let facts = facts(&mut reader, &locations, into);
-            Some((into.code.stack(locations), facts))
-        })
-        .collect();
-    let with_c = in_c::stacks(draft, into)?;
-    for task in ahead_mut(into.tasks_from(draft.first_task), Task::MOST_NEEDED) {
-        let stack = task.stack.and_then(|number| ids.get(number.index()).copied().flatten());
-        let facts = stack.map_or(StackFacts::default(), |(_, facts)| facts);
-        task.stack = stack.map(|(id, _)| id);
-        task.wait_class = facts.refine(task.wait_class);
+/// The stacks that the tasks have: in the snapshot, and as they were read.
+pub(super) struct DraftStacks<'a> {
+    read: &'a Stacks,
+    first_task: usize,
+    /// The numbers of the tasks' stacks.
+    numbers: Vec<Option<StackNumber>>,
+    /// Every stack that was read. Empty until all have been.
+    all: Vec<Stack>,
+    /// By their numbers: those that a task has had so far.
+    known: Vec<Option<(StackId, StackFacts)>>,
+    reader: StackReader,
+}
+
+impl<'a> DraftStacks<'a> {
+    /// No task has a stack so far. `first_task`: the number of the next task.
+    pub(super) fn new(read: &'a Stacks, first_task: usize) -> Self {
+        DraftStacks {
+            read,
+            first_task,
+            numbers: Vec::new(),
+            all: Vec::new(),
+            known: Vec::new(),
+            reader: StackReader::default(),
+        }
     }
-    for (task, stack) in with_c {
-        into.task_mut(task).stack = Some(stack);
+
+    /// Makes room for the stacks of this many more tasks.
+    pub(super) fn reserve(&mut self, more: usize) {
+        self.numbers.reserve(more);
     }
-    Ok(())
+
+    /// The next task has the stack with this number: what it is in the snapshot, and what it says of the wait.
+    pub(super) fn add(
+        &mut self,
+        number: Option<StackNumber>,
+        resolver: &mut Resolver<'_>,
+        into: &mut SnapshotBuilder,
+    ) -> (Option<StackId>, StackFacts) {
+        self.numbers.push(number);
+        let Some(number) = number else { return (None, StackFacts::default()) };
+        let found = match self.known.get(number as usize) {
+            Some(Some(known)) => Some(*known),
+            _ => self.resolve(number, resolver, into),
+        };
+        found.map_or((None, StackFacts::default()), |(id, facts)| (Some(id), facts))
+    }
+
+    #[cold]
+    fn resolve(
+        &mut self,
+        number: StackNumber,
+        resolver: &mut Resolver<'_>,
+        into: &mut SnapshotBuilder,
+    ) -> Option<(StackId, StackFacts)> {
+        let stack = self.read.get(number)?;
+        let locations: Vec<_> = stack.iter().map(|pc| resolver.location(*pc, &mut into.code)).collect();
+        let facts = facts(&mut self.reader, &locations, into);
+        let found = (into.code.stack(locations), facts);
+        let at = number as usize;
+        if self.known.len() <= at {
+            self.known.resize(at + 1, None);
+        }
+        self.known[at] = Some(found);
+        Some(found)
+    }
+
+    /// All goroutines have been read.
+    pub(super) fn complete(&mut self) {
+        self.all = self.read.list();
+    }
+
+    /// The tasks' stacks as they were read, when all have been.
+    pub(super) fn as_read(&self) -> TaskStacks<'_> {
+        TaskStacks { first_task: self.first_task, numbers: &self.numbers, all: &self.all }
+    }
+
+    /// What the stack of a task says of its wait.
+    pub(super) fn facts(&self, task: usize) -> StackFacts {
+        let number = self.as_read().number(task);
+        let known = number.and_then(|number| self.known.get(number as usize).copied().flatten());
+        known.map_or(StackFacts::default(), |(_, facts)| facts)
+    }
 }
 
 /// What the functions of a stack say about a wait.

@@ -11,7 +11,7 @@ use crate::runtimes::go::links::Candidate;
 use crate::runtimes::go::names::{WaitReason, WaitReasons};
 use crate::runtimes::go::threads::Threads;
 use crate::runtimes::go::waits::RawWait;
-use crate::snapshot::{Age, FunctionId, LocationId, SnapshotBuilder, Span, StackId, StackStatus, Task};
+use crate::snapshot::{Age, FunctionId, LocationId, SnapshotBuilder, Span, StackStatus, Task};
 
 /// Turns goroutines into tasks, and records in the draft what is still to be found out.
 pub(super) struct Tasks<'d, 'a> {
@@ -100,9 +100,8 @@ impl<'d, 'a> Tasks<'d, 'a> {
         let reason = if is_waiting(raw) { self.reasons.of(raw.waitreason, self.into) } else { None };
         let begin = self.begin(raw);
         self.note(raw, reason, waits, begin.helper);
-        if let Some(number) = goroutine.stack {
-            self.draft.use_stack(number);
-        }
+        let Draft { stacks, resolver, .. } = &mut *self.draft;
+        let (stack, facts) = stacks.add(goroutine.stack, resolver, self.into);
         let (state, leaked) = (raw.state(), raw.status == status::LEAKED);
         let waits = self.channels.waits(waits, self.into);
         let wait_class = wait_class(
@@ -126,7 +125,7 @@ impl<'d, 'a> Tasks<'d, 'a> {
             address: raw.address,
             state,
             reason: reason.map(|reason| reason.text),
-            wait_class,
+            wait_class: facts.refine(wait_class),
             age: age(raw, self.now),
             lifetime_ns: None,
             polls: None,
@@ -139,7 +138,7 @@ impl<'d, 'a> Tasks<'d, 'a> {
             locked_to_thread: raw.locked,
             system: begin.system,
             leaked,
-            stack: goroutine.stack.map(StackId),
+            stack,
             stack_status: goroutine.stack_status,
             stack_bytes: raw.stack_hi.saturating_sub(raw.stack_lo),
             waits,

@@ -30,7 +30,7 @@ pub(super) use memory::Remembered;
 use stopped::{Candidate, Goroutines, Seen, View};
 
 use super::running::Stops;
-use super::stacks::Stack;
+use super::stacks::{StackNumber, TaskStacks};
 use super::unwind::CodeAddress;
 use super::{Go, GoError};
 use crate::process::Target;
@@ -55,14 +55,12 @@ pub(super) struct Found {
     pub(super) at: Option<CodeAddress>,
 }
 
-/// Finds the holders of all locks that tasks from number `first_task` on wait for. `stacks`: the table that
-/// the tasks' stack numbers index.
+/// Finds the holders of all locks that the runtime's tasks wait for. `stacks`: their stacks.
 pub(super) fn find(
     go: &Go,
     target: &dyn Target,
     options: &ReadOptions,
-    stacks: &[Stack],
-    first_task: usize,
+    stacks: TaskStacks<'_>,
     into: &mut SnapshotBuilder,
 ) -> Result<Vec<Found>, GoError> {
     let locks: FxHashMap<u64, ObjectId> = (0..)
@@ -75,12 +73,12 @@ pub(super) fn find(
         return Ok(Vec::new());
     }
     let search = Search { goroutines: Goroutines { go, target, options }, stacks, locks };
-    search.run(first_task, into)
+    search.run(into)
 }
 
 struct Search<'s> {
     goroutines: Goroutines<'s>,
-    stacks: &'s [Stack],
+    stacks: TaskStacks<'s>,
     locks: FxHashMap<u64, ObjectId>,
 }
 
@@ -98,7 +96,7 @@ struct Reading<'a> {
 type Open = FxHashMap<ObjectId, u32>;
 
 impl<'s> Search<'s> {
-    fn run(&self, first_task: usize, into: &mut SnapshotBuilder) -> Result<Vec<Found>, GoError> {
+    fn run(&self, into: &mut SnapshotBuilder) -> Result<Vec<Found>, GoError> {
         let go = self.goroutines.go;
         let clock = Clock::new(self.goroutines.options.holders);
         let mut reading = Reading {
@@ -108,7 +106,7 @@ impl<'s> Search<'s> {
             not_asked: 0,
         };
         let mut open = self.open(into);
-        let all = by_stack(into.tasks(), first_task);
+        let all = by_stack(self.stacks);
         let mut budget = Budget::new();
         let mut stops = Stops::default();
         let mut seen = self.holders(&mut reading, &all, &mut open, &mut budget, &mut stops, into)?;
@@ -157,8 +155,8 @@ impl<'s> Search<'s> {
     ) -> Result<Vec<Seen<Found>>, GoError> {
         let mut seen = Vec::new();
         for tasks in all {
-            let first = tasks.first().and_then(|number| into.tasks().get(*number as usize));
-            let may_hold = first.is_some_and(|task| self.may_hold(reading, self.stack(task)));
+            let stack = tasks.first().map_or(&[][..], |number| self.stacks.of(*number as usize));
+            let may_hold = self.may_hold(reading, stack);
             if reading.ahead.is_out_of_budget() {
                 budget.end();
             } else if !may_hold {
@@ -195,10 +193,6 @@ impl<'s> Search<'s> {
             }
         }
         Ok(seen)
-    }
-
-    fn stack(&self, task: &Task) -> &[CodeAddress] {
-        task.stack.and_then(|stack| self.stacks.get(stack.index())).map_or(&[], |stack| stack)
     }
 
     /// Does code on this stack unlock something later?
@@ -257,7 +251,7 @@ impl<'s> Search<'s> {
         let lock = *self.locks.get(&held.lock)?;
         // The frame as it was when the task was read. If the task moved since, the frame of the same
         // function.
-        let stack = self.stack(&candidate.task);
+        let stack = self.stacks.of(candidate.number);
         let modules = &self.goroutines.go.modules;
         let function =
             |pc: CodeAddress| modules.iter().find_map(|m| m.pclntab.find(pc.pc())).map(|f| f.entry());
@@ -326,11 +320,11 @@ fn lock(remembered: &Mutex<Remembered>) -> MutexGuard<'_, Remembered> {
 
 /// The numbers of the tasks with a stack, grouped by stack, the rarest stacks first: a lock's holder is at a
 /// place that few others share.
-pub(super) fn by_stack(tasks: &[Task], first_task: usize) -> Vec<Vec<u32>> {
-    let mut by_stack: FxHashMap<u32, Vec<u32>> = FxHashMap::default();
-    for (number, task) in (0..).zip(tasks).skip(first_task) {
-        if let Some(stack) = task.stack {
-            by_stack.entry(stack.0).or_default().push(number);
+pub(super) fn by_stack(stacks: TaskStacks<'_>) -> Vec<Vec<u32>> {
+    let mut by_stack: FxHashMap<StackNumber, Vec<u32>> = FxHashMap::default();
+    for (stack, task) in stacks.numbers.iter().zip(stacks.first_task as u32..) {
+        if let Some(stack) = stack {
+            by_stack.entry(*stack).or_default().push(task);
         }
     }
     let mut all: Vec<_> = by_stack.into_iter().collect();

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::runtimes::go::goroutine::Raw;
 use crate::runtimes::go::proof::Verdict;
 use crate::snapshot::WaitOp;
 
@@ -41,6 +42,10 @@ struct Target {
     next_goid: u64,
 }
 
+fn stops(raw: &Raw) -> u8 {
+    raw.glance().parked.stops()
+}
+
 /// Goroutines with even ids wait for channels that may change.
 fn channel(raw: &Raw) -> RawWait {
     let channel = RawChannel { len: raw.goid % 2, cap: 1, closed: false, element_type: raw.goid };
@@ -67,7 +72,7 @@ impl Target {
             (Turn::Waits, _) | (Turn::Runs | Turn::IsRunning, None) => {}
             (Turn::Ends, _) => *raw = None,
             (Turn::Runs | Turn::IsRunning, Some(one)) => {
-                *raw = Some(Raw::waiting(one.goid, address, one.stops() + 1));
+                *raw = Some(Raw::waiting(one.goid, address, stops(one) + 1));
             }
             (Turn::IsReused, _) => {
                 // Ids are given out in batches: some are lower than those of older goroutines.
@@ -93,8 +98,10 @@ impl Target {
             }
             let seen = &mut self.pieces[number].seen[within];
             let raw = self.now[at];
-            let verdict =
-                seen.as_ref().zip(raw.as_ref()).map(|(seen, raw)| self.judge.verdict(&seen.look, raw));
+            let verdict = seen
+                .as_ref()
+                .zip(raw.as_ref())
+                .map(|(seen, raw)| self.judge.verdict(&seen.look, &raw.glance()));
             if let (Some(raw), Some(seen), Some(Verdict::LooksSame)) = (raw, seen.as_mut(), verdict) {
                 news.same(&seen.stays(raw.waitsince));
                 continue;
@@ -109,7 +116,7 @@ impl Target {
         }
         let mut given = Vec::new();
         self.known.advance(news, &mut self.pieces, &self.judge, |goroutine, waits| {
-            given.push((goroutine.raw.goid, goroutine.raw.stops()));
+            given.push((goroutine.raw.goid, stops(&goroutine.raw)));
             let [RawWait::Channel { address, detail: Some(channel), .. }] = waits else {
                 panic!("it waits for one channel: {waits:?}")
             };
@@ -139,20 +146,25 @@ proptest! {
         for turns in readings {
             let given = target.read(&turns);
             let now = target.now.iter().flatten();
-            let mut expected: Vec<_> = now.clone().map(|raw| (raw.goid, raw.stops())).collect();
+            let mut expected: Vec<_> = now.clone().map(|raw| (raw.goid, stops(raw))).collect();
             expected.sort_unstable();
             prop_assert_eq!(given, expected);
             let known = &target.known;
-            prop_assert!(known.rows.is_sorted_by_key(|row| row.raw.goid));
+            prop_assert!(known.rows.is_sorted_by_key(|row| row.kept.goid));
             prop_assert!(known.rows.len() <= 2 * len + 1 && known.waits.len() <= SPARE_WAITS + 3 * len);
             for piece in &target.pieces {
                 for (at, (seen, address)) in piece.seen.iter().zip(&piece.addresses).enumerate() {
                     let Some(row) = seen.as_ref().map(|seen| known.rows[seen.row as usize]) else { continue };
-                    prop_assert!(row.raw.address == *address && !row.is_gone);
+                    prop_assert!(row.kept.address == *address && !row.is_gone);
                     let moves = !row.waits.slice(&known.waits)[0].stays();
                     prop_assert!(!moves || piece.moving.contains(&(at as u32)));
                 }
             }
         }
     }
+}
+
+#[test]
+fn a_row_is_two_cache_lines() {
+    assert_eq!(size_of::<Row>(), 2 * 64);
 }

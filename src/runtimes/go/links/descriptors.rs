@@ -23,9 +23,7 @@ impl Search<'_, '_> {
                 continue;
             }
             let parked = self.structs.parked(batch, self.into)?;
-            let all = self.into.tasks();
-            let stack_of = |number: usize| all.get(number)?.stack;
-            let found = polls.of(parked, self.stacks, stack_of, &mut self.structs)?;
+            let found = polls.of(parked, self.scope.stacks, &mut self.structs)?;
             let found = self.structs.unmoved(found)?;
             moved += batch.len() - found.len();
             for (parked, polled) in found {

@@ -61,7 +61,7 @@ impl Search<'_, '_> {
             object.channel.map_or(0, |channel| channel.receivers as usize).min(WAITERS)
         };
         let mut wanted: usize = channels.iter().map(enough).sum();
-        for (number, task) in self.into.tasks().iter().enumerate().skip(self.scope.first_task) {
+        for (number, task) in self.into.tasks().iter().enumerate().skip(self.scope.stacks.first_task) {
             if wanted == 0 {
                 break;
             }

@@ -32,7 +32,7 @@ pub(super) use layout::LinkLayout;
 use parked::Structs;
 
 use super::resolve::Resolver;
-use super::stacks::Stack;
+use super::stacks::TaskStacks;
 use super::{Go, GoError};
 use crate::process::Target;
 use crate::runtimes::{Pause, ReadOptions};
@@ -41,14 +41,12 @@ use crate::snapshot::{ObjectId, ObjectKind, SnapshotBuilder, Wait, WaitObject, W
 /// Goroutines examined together.
 const BATCH: usize = 8192;
 
-/// Finds what leads to the causes of the waits of the tasks of this runtime. `stacks`: the table that the tasks' stack
-/// numbers index. Returns the objects of the descriptors in [`ReadOptions::ends`], each with the address of what goroutines
+/// Finds what leads to the causes of the waits of the tasks of this runtime. Returns the objects of the descriptors in [`ReadOptions::ends`], each with the address of what goroutines
 /// that have it point to.
 pub(super) fn find(
     go: &Go,
     target: &dyn Target,
     options: &ReadOptions,
-    stacks: &[Stack],
     resolver: &mut Resolver<'_>,
     scope: Scope<'_>,
     into: &mut SnapshotBuilder,
@@ -57,7 +55,6 @@ pub(super) fn find(
     let mut search = Search {
         go,
         target,
-        stacks,
         scope,
         budget: Budget::new(options.links),
         structs: Structs::new(target, &go.offsets, go.links, still),
@@ -82,8 +79,8 @@ pub(super) fn find(
 /// What the search is about.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Scope<'a> {
-    /// Number of the first task of the runtime.
-    pub(super) first_task: usize,
+    /// The stacks of the runtime's tasks.
+    pub(super) stacks: TaskStacks<'a>,
     /// Number of its first wait object.
     pub(super) first_object: usize,
     pub(super) candidates: &'a Candidates,
@@ -93,7 +90,6 @@ pub(super) struct Scope<'a> {
 struct Search<'a, 'r> {
     go: &'a Go,
     target: &'a dyn Target,
-    stacks: &'a [Stack],
     scope: Scope<'a>,
     budget: Budget,
     structs: Structs<'a>,

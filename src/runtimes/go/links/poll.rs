@@ -12,9 +12,9 @@ use crate::process::TargetError;
 use crate::process::bytes::{word, words};
 use crate::runtimes::go::Go;
 use crate::runtimes::go::goroutine::Raw;
-use crate::runtimes::go::stacks::Stack;
-use crate::runtimes::go::unwind::Unwinder;
-use crate::snapshot::{Deadline, StackId, WaitOp};
+use crate::runtimes::go::stacks::{StackNumber, TaskStacks};
+use crate::runtimes::go::unwind::{CodeAddress, Unwinder};
+use crate::snapshot::{Deadline, WaitOp};
 
 /// Bytes of a stack that are searched where the frames do not lead to the `pollDesc`.
 const SEARCHED: usize = 2048;
@@ -56,7 +56,7 @@ pub(super) struct Polls<'a> {
     go: &'a Go,
     layout: PollLayout,
     unwinder: Unwinder<'a>,
-    places: FxHashMap<StackId, Place>,
+    places: FxHashMap<StackNumber, Place>,
 }
 
 impl<'a> Polls<'a> {
@@ -67,16 +67,14 @@ impl<'a> Polls<'a> {
         Some(Polls { go, layout, unwinder, places: FxHashMap::default() })
     }
 
-    /// The descriptors of goroutines in IO wait. `stacks`: the table that `stack_of` gives the numbers in.
+    /// The descriptors of goroutines in IO wait.
     pub(super) fn of(
         &mut self,
         parked: Vec<Parked>,
-        stacks: &[Stack],
-        stack_of: impl Fn(usize) -> Option<StackId>,
+        stacks: TaskStacks<'_>,
         structs: &mut Structs<'_>,
     ) -> Result<Vec<(Parked, Option<Polled>)>, TargetError> {
-        let places: Vec<Place> =
-            parked.iter().map(|parked| self.place(stack_of(parked.task), stacks)).collect();
+        let places: Vec<Place> = parked.iter().map(|parked| self.place(parked.task, stacks)).collect();
         let slots: Vec<u64> = parked
             .iter()
             .zip(&places)
@@ -135,17 +133,17 @@ impl<'a> Polls<'a> {
         Ok(())
     }
 
-    fn place(&mut self, number: Option<StackId>, stacks: &[Stack]) -> Place {
-        let Some(number) = number else { return Place::default() };
+    fn place(&mut self, task: usize, stacks: TaskStacks<'_>) -> Place {
+        let Some(number) = stacks.number(task) else { return Place::default() };
         if let Some(place) = self.places.get(&number) {
             return *place;
         }
-        let place = stacks.get(number.index()).map_or(Place::default(), |stack| self.look(stack));
+        let place = self.look(stacks.of(task));
         self.places.insert(number, place);
         place
     }
 
-    fn look(&mut self, stack: &Stack) -> Place {
+    fn look(&mut self, stack: &[CodeAddress]) -> Place {
         let mut place = Place::default();
         // Bytes from the stack pointer to that of the frame; None behind a frame of unknown size.
         let mut behind = Some(0u64);

@@ -3,7 +3,7 @@
 use super::Reader;
 use crate::process::TargetError;
 use crate::runtimes::go::chunk::Chunk;
-use crate::runtimes::go::goroutine::Raw;
+use crate::runtimes::go::goroutine::{Glance, Raw};
 use crate::runtimes::go::known::Known;
 use crate::runtimes::go::piece::{Open, Piece, Seen};
 use crate::runtimes::go::proof::{Judge, Since, Verdict};
@@ -57,28 +57,28 @@ impl Reader<'_> {
         open.clear();
         chunk.same.reserve(seen.len());
         self.buffers.read_structs(self.target, addresses, offsets.g_size, |at, bytes| {
-            let raw = Raw::parse(addresses[at], bytes, offsets);
-            if raw.is_blank() {
+            let glance = Glance::parse(bytes, offsets);
+            if glance.parked.is_blank() {
                 return;
             }
             found += 1;
             forget(seen, next, at);
             next = at + 1;
-            let Some(slot) = seen.get_mut(at) else { return changed.push(raw) };
-            let verdict = slot.as_ref().map_or(Verdict::Changed, |seen| {
-                explained += seen.look.added_to_count(&raw);
-                again.judge.verdict(&seen.look, &raw)
-            });
-            match (verdict, slot) {
-                (Verdict::Same, Some(seen)) => chunk.same.push(seen.stays(raw.waitsince)),
-                (Verdict::LooksSame, Some(_)) if again.counts => {
-                    open.push(Open { at: at as u32, since: raw.waitsince });
-                }
-                (_, slot) => {
-                    *slot = None;
-                    changed.push(raw);
+            let mut slot = seen.get_mut(at);
+            if let Some(Some(seen)) = &mut slot {
+                explained += seen.look.added_to_count(&glance.parked);
+                match again.judge.verdict(&seen.look, &glance) {
+                    Verdict::Same => return chunk.same.push(seen.stays(glance.waitsince)),
+                    Verdict::LooksSame if again.counts => {
+                        return open.push(Open { at: at as u32, since: glance.waitsince });
+                    }
+                    Verdict::LooksSame | Verdict::Changed => {}
                 }
             }
+            if let Some(slot) = slot {
+                *slot = None;
+            }
+            changed.push(Raw::parse(addresses[at], bytes, offsets));
         })?;
         let end = seen.len();
         forget(seen, next, end);
