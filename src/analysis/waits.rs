@@ -4,7 +4,7 @@ use rustc_hash::FxHashMap;
 
 use super::contexts;
 use super::locks::{self, HoldSummary, Holder, Holders, Holdings, Locks};
-use crate::snapshot::{Channel, Handles, ObjectId, ObjectKind, Snapshot, StrId, Task, WaitOp};
+use crate::snapshot::{Channel, Handles, ObjectId, ObjectKind, Snapshot, StrId, Task, WaitOp, ahead};
 
 mod ends;
 
@@ -95,7 +95,8 @@ impl<'a> WaitTable<'a> {
     pub fn new(snapshot: &'a Snapshot) -> Self {
         let mut waiters = vec![0_u32; snapshot.objects.len()];
         let mut writers = FxHashMap::default();
-        for wait in snapshot.tasks.iter().flat_map(|task| snapshot.waits_of(task)) {
+        let tasks = ahead(&snapshot.tasks, Task::MOST_NEEDED);
+        for wait in tasks.flat_map(|task| snapshot.waits_of(task)) {
             if wait.op == WaitOp::Lock
                 && snapshot.objects.get(wait.object.index()).is_some_and(|o| o.kind == ObjectKind::RwMutex)
             {

@@ -246,7 +246,7 @@ impl Raw {
         Raw { waitsince: self.waitsince, m: self.m, ..*later } == *self
     }
 
-    /// What is kept of it.
+    /// What is kept of a goroutine that waits.
     pub(super) fn kept(&self) -> Kept {
         let Raw {
             address, goid, stack_lo, stack_hi, sched_sp, waitsince, parent, gopc, startpc, labels, ..
@@ -360,6 +360,14 @@ impl Goroutine {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_task_is_made_of_is_kept() {
+        let raw = Raw { locked: true, labels: 0x70, waitsince: 5, ..Raw::waiting(7, 0x1000, 9) };
+        let only_while_read = Raw { sched_pc: 0, sched_bp: 0, waiting: 0, ..raw };
+        assert_eq!(raw.kept().raw(), only_while_read);
+        assert_eq!(raw.kept().raw().mark(), raw.mark());
+    }
 
     #[test]
     fn a_goroutine_without_an_id_has_not_begun() {
