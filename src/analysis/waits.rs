@@ -138,7 +138,13 @@ impl<'a> WaitTable<'a> {
 
     /// Adds up tasks one by one.
     pub fn tally(&self) -> WaitTally<'_> {
-        WaitTally { table: self, ways: Vec::new(), last: 0, holds: Holdings::default() }
+        WaitTally {
+            table: self,
+            ways: Vec::new(),
+            known: FxHashMap::default(),
+            last: 0,
+            holds: Holdings::default(),
+        }
     }
 
     fn summary(&self, (op, kind, element, alternative): Way, things: Things) -> WaitSummary {
@@ -186,6 +192,7 @@ impl<'a> WaitTable<'a> {
 pub struct WaitTally<'a> {
     table: &'a WaitTable<'a>,
     ways: Vec<(Way, Things)>,
+    known: FxHashMap<Way, usize>,
     /// The way that was added last: the next task mostly waits in the same way.
     last: usize,
     holds: Holdings,
@@ -212,12 +219,11 @@ impl WaitTally<'_> {
     }
 
     fn things(&mut self, way: Way) -> &mut Things {
-        let is = |known: &(Way, Things)| known.0 == way;
-        if !self.ways.get(self.last).is_some_and(is) {
-            self.last = self.ways.iter().position(is).unwrap_or(self.ways.len());
-            if self.last == self.ways.len() {
+        if self.ways.get(self.last).is_none_or(|(last, _)| *last != way) {
+            self.last = *self.known.entry(way).or_insert_with(|| {
                 self.ways.push((way, Things::default()));
-            }
+                self.ways.len() - 1
+            });
         }
         &mut self.ways[self.last].1
     }
