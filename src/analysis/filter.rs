@@ -67,7 +67,7 @@ impl Filter {
             if self.system || !task.system {
                 selection.considered = selection.considered.saturating_add(count);
             }
-            // Conditions need more of a task: its memory is not waited for without need.
+            // Conditions read further parts of a task. Without any, the pass need not wait for that memory.
             if matcher.as_ref().is_some_and(|matcher| !matcher.matches(task)) {
                 continue;
             }

@@ -38,7 +38,7 @@ use crate::snapshot::SnapshotBuilder;
 
 /// How often a goroutine may switch from running to parked and back while it is read.
 const RUNNING_ROUNDS: usize = 4;
-/// Pieces with nothing new that are handed over at a time: to wake a thread takes longer than to take one over.
+/// Pieces with little news that are handed over at a time: to wake the receiver costs more than to take over a piece.
 const TOGETHER: usize = 16;
 
 /// Reads every goroutine into the snapshot.

@@ -28,7 +28,7 @@ pub(super) mod status {
 const MAX_STACK: u64 = 2 << 30;
 
 /// What is read of a goroutine's struct, at one moment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Raw {
     pub(super) address: u64,
     pub(super) goid: u64,
@@ -54,7 +54,7 @@ pub(super) struct Raw {
 
 /// What of a goroutine's struct tells whether the goroutine has run. All else is set before it waits, by itself or by the
 /// goroutine that started it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Parked {
     pub(super) goid: u64,
     stack_lo: u64,
@@ -63,6 +63,7 @@ pub(super) struct Parked {
     sched_pc: u64,
     pub(super) status: u32,
     pub(super) waitreason: u8,
+    locked: bool,
     tracking_seq: u8,
 }
 
@@ -88,6 +89,7 @@ impl Glance {
             sched_pc: get(o.g_sched_pc),
             status: get(o.g_status) as u32 & !status::SCAN,
             waitreason: byte(o.g_waitreason),
+            locked: get(o.g_lockedm) != 0,
             tracking_seq: o.g_tracking_seq.map_or(0, byte),
         };
         Glance { parked, has_thread: get(o.g_m) != 0, waitsince: get(o.g_waitsince) as i64 }
@@ -98,61 +100,21 @@ impl Glance {
 /// million: it is small.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Kept {
-    pub(super) goid: u64,
+    pub(super) parked: Parked,
     pub(super) address: u64,
-    stack_lo: u64,
-    stack_hi: u64,
-    sched_sp: u64,
     pub(super) waitsince: i64,
     parent: u64,
     gopc: u64,
     startpc: u64,
     pub(super) labels: u64,
-    status: u8,
-    waitreason: u8,
-    locked: bool,
-    tracking_seq: u8,
 }
 
 impl Kept {
-    /// The struct of a goroutine that waits, as far as it was kept: its stack has been read, and no thread works for it. So
-    /// what only these need is 0.
+    /// The struct of a goroutine that waits, as far as it was kept. 0 stands for what is needed only to read its stack and
+    /// what it waits for, which was done, and of goroutines that a thread works for, which this one is not.
     pub(super) fn raw(&self) -> Raw {
-        let Kept {
-            goid,
-            address,
-            stack_lo,
-            stack_hi,
-            sched_sp,
-            waitsince,
-            parent,
-            gopc,
-            startpc,
-            labels,
-            ..
-        } = *self;
-        Raw {
-            address,
-            goid,
-            status: u32::from(self.status),
-            stack_lo,
-            stack_hi,
-            m: 0,
-            sched_sp,
-            sched_pc: 0,
-            sched_bp: 0,
-            syscallsp: 0,
-            syscallpc: 0,
-            waitsince,
-            waitreason: self.waitreason,
-            locked: self.locked,
-            parent,
-            gopc,
-            startpc,
-            waiting: 0,
-            labels,
-            tracking_seq: self.tracking_seq,
-        }
+        let Kept { parked, address, waitsince, parent, gopc, startpc, labels } = *self;
+        Raw { address, waitsince, parent, gopc, startpc, labels, ..Raw::of(parked) }
     }
 }
 
@@ -173,27 +135,38 @@ impl Raw {
     /// Parses the fields from the bytes of a g.
     pub(super) fn parse(address: u64, bytes: &[u8], o: &Offsets) -> Self {
         let get = |at| word(bytes, at);
+        let Glance { parked, waitsince, .. } = Glance::parse(bytes, o);
         Raw {
             address,
-            goid: get(o.g_goid),
-            status: get(o.g_status) as u32 & !status::SCAN,
-            stack_lo: get(o.g_stack_lo),
-            stack_hi: get(o.g_stack_hi),
             m: get(o.g_m),
-            sched_sp: get(o.g_sched_sp),
-            sched_pc: get(o.g_sched_pc),
             sched_bp: get(o.g_sched_bp),
             syscallsp: get(o.g_syscallsp),
             syscallpc: get(o.g_syscallpc),
-            waitsince: get(o.g_waitsince) as i64,
-            waitreason: bytes.get(o.g_waitreason).copied().unwrap_or(0),
-            locked: get(o.g_lockedm) != 0,
+            waitsince,
             parent: o.g_parent.map_or(0, get),
             gopc: get(o.g_gopc),
             startpc: get(o.g_startpc),
             waiting: get(o.g_waiting),
             labels: get(o.g_labels),
-            tracking_seq: o.g_tracking_seq.and_then(|at| bytes.get(at)).copied().unwrap_or(0),
+            ..Raw::of(parked)
+        }
+    }
+
+    /// A struct of which only this is known; all else is 0.
+    fn of(parked: Parked) -> Self {
+        let Parked { goid, stack_lo, stack_hi, sched_sp, sched_pc, status, waitreason, locked, tracking_seq } =
+            parked;
+        Raw {
+            goid,
+            stack_lo,
+            stack_hi,
+            sched_sp,
+            sched_pc,
+            status,
+            waitreason,
+            locked,
+            tracking_seq,
+            ..Raw::default()
         }
     }
 
@@ -206,21 +179,14 @@ impl Raw {
             status: status::WAITING,
             stack_lo: 0x1000,
             stack_hi: 0x2000,
-            m: 0,
             sched_sp: 0x1800,
             sched_pc: 0x10,
-            sched_bp: 0,
-            syscallsp: 0,
-            syscallpc: 0,
-            waitsince: 0,
             waitreason: 1,
-            locked: false,
             parent: 1,
             gopc: 0x20,
             startpc: 0x30,
-            waiting: 0,
-            labels: 0,
             tracking_seq: stops,
+            ..Raw::default()
         }
     }
 
@@ -248,34 +214,26 @@ impl Raw {
 
     /// What is kept of a goroutine that waits.
     pub(super) fn kept(&self) -> Kept {
-        let Raw {
-            address, goid, stack_lo, stack_hi, sched_sp, waitsince, parent, gopc, startpc, labels, ..
-        } = *self;
-        Kept {
-            goid,
-            address,
-            stack_lo,
-            stack_hi,
-            sched_sp,
-            waitsince,
-            parent,
-            gopc,
-            startpc,
-            labels,
-            // Those that wait have a small one.
-            status: u8::try_from(self.status).unwrap_or(u8::MAX),
-            waitreason: self.waitreason,
-            locked: self.locked,
-            tracking_seq: self.tracking_seq,
-        }
+        let Raw { address, waitsince, parent, gopc, startpc, labels, .. } = *self;
+        Kept { parked: self.glance().parked, address, waitsince, parent, gopc, startpc, labels }
     }
 
     /// What tells later whether it has run.
     pub(super) fn glance(&self) -> Glance {
-        let Raw { goid, stack_lo, stack_hi, sched_sp, sched_pc, status, waitreason, tracking_seq, .. } =
-            *self;
+        let Raw {
+            goid,
+            stack_lo,
+            stack_hi,
+            sched_sp,
+            sched_pc,
+            status,
+            waitreason,
+            locked,
+            tracking_seq,
+            ..
+        } = *self;
         let parked =
-            Parked { goid, stack_lo, stack_hi, sched_sp, sched_pc, status, waitreason, tracking_seq };
+            Parked { goid, stack_lo, stack_hi, sched_sp, sched_pc, status, waitreason, locked, tracking_seq };
         Glance { parked, has_thread: self.m != 0, waitsince: self.waitsince }
     }
 
@@ -364,9 +322,8 @@ mod tests {
     #[test]
     fn what_a_task_is_made_of_is_kept() {
         let raw = Raw { locked: true, labels: 0x70, waitsince: 5, ..Raw::waiting(7, 0x1000, 9) };
-        let only_while_read = Raw { sched_pc: 0, sched_bp: 0, waiting: 0, ..raw };
-        assert_eq!(raw.kept().raw(), only_while_read);
-        assert_eq!(raw.kept().raw().mark(), raw.mark());
+        let read = Raw { sched_bp: 0x1900, waiting: 0x80, ..raw };
+        assert_eq!(read.kept().raw(), raw, "what was needed only while it was read is not kept");
     }
 
     #[test]

@@ -153,7 +153,7 @@ impl Known {
         }
         let (mut fresh, mut between, mut gone) = (in_order(&fresh).peekable(), Vec::new(), 0);
         for ((row, stay), number) in ahead_mut(&mut self.rows, size_of::<Row>()).zip(same).zip(0..) {
-            let goid = row.kept.goid;
+            let goid = row.kept.parked.goid;
             while let Some(one) = fresh.next_if(|fresh| fresh.goroutine.raw.goid < goid) {
                 each(&one.goroutine, one.goroutine.waits.slice(&waits));
                 between.push(one);
@@ -193,7 +193,7 @@ impl Known {
         self.rows.reserve(before.len() + between.len());
         let mut between = between.iter().peekable();
         for row in before {
-            while let Some(one) = between.next_if(|one| one.goroutine.raw.goid < row.kept.goid) {
+            while let Some(one) = between.next_if(|one| one.goroutine.raw.goid < row.kept.parked.goid) {
                 self.append(one, waits, pieces, judge);
             }
             if let Some(seen) = row.seen_in(pieces) {
@@ -250,7 +250,7 @@ impl Fresh {
         Row { kept: raw.kept(), stack, stack_status, waits, place, is_gone: false }
     }
 
-    /// Where it was found, if what was read of it is worth to be kept.
+    /// Where it was found. None if what was read of it is not worth keeping.
     fn kept_place(&self) -> Option<Place> {
         let Goroutine { stack, stack_status, .. } = self.goroutine;
         let is_whole =

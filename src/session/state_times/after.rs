@@ -6,7 +6,7 @@ use super::followed::{Before, Followed, KindId, NO_PAST, OTHER, Part};
 use super::{HALF, MAX_KINDS, MAX_TASKS, StateTimes, Whole};
 use crate::snapshot::{Snapshot, StrId, Task, TaskState};
 
-/// What a reason and a state are to the runtime.
+/// A wait reason, if there is one, and a state.
 type Doing = (Option<StrId>, TaskState);
 
 /// The times after another reading, to which its tasks are added one by one.
@@ -30,7 +30,7 @@ pub(in crate::session) struct After<'a> {
 }
 
 impl<'a> After<'a> {
-    /// Another reading came `seconds` after the one that `old` is of. None: it stands for no time. `system`: the sum of all
+    /// Begins with no task of the new reading, which came `seconds` after the one that `old` is of. None: it stands for no time. `system`: the sum of all
     /// tasks has the runtime's own, too.
     pub(in crate::session) fn new(
         old: &'a StateTimes,

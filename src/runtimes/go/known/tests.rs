@@ -150,7 +150,7 @@ proptest! {
             expected.sort_unstable();
             prop_assert_eq!(given, expected);
             let known = &target.known;
-            prop_assert!(known.rows.is_sorted_by_key(|row| row.kept.goid));
+            prop_assert!(known.rows.is_sorted_by_key(|row| row.kept.parked.goid));
             prop_assert!(known.rows.len() <= 2 * len + 1 && known.waits.len() <= SPARE_WAITS + 3 * len);
             for piece in &target.pieces {
                 for (at, (seen, address)) in piece.seen.iter().zip(&piece.addresses).enumerate() {
